@@ -1,0 +1,1 @@
+"""From reference classes and experts to one joint posterior."""

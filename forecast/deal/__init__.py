@@ -1,0 +1,1 @@
+"""The deal language: parties, clauses and elections, and the primitives under them."""

@@ -1,0 +1,1 @@
+"""Compiled loops over arrays; nothing here knows a deal, a name or a file."""

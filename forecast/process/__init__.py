@@ -1,0 +1,1 @@
+"""From a process and posterior draws to arrays, and the exact solver."""
