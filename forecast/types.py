@@ -26,16 +26,22 @@ def date_after(start: date, years: float) -> datetime:
     return datetime(start.year, start.month, start.day, tzinfo=UTC) + timedelta(days=years * DAYS_PER_YEAR)
 
 
-def monthly_grid(as_of: date, horizon: date) -> tuple[date, ...]:
-    """List the as-of date and the same day of each later month up to the horizon, inclusive.
+def add_months(day: date, months: int) -> date:
+    """Return the same day `months` later; a day that the month lacks becomes its last day."""
+    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
+    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
 
-    A day that a month lacks becomes its last day.
-    """
-    days = [as_of]
-    for k in range(1, 12 * (horizon.year - as_of.year) + 13):
-        year, month = divmod(as_of.year * 12 + as_of.month - 1 + k, 12)
-        day = date(year, month + 1, min(as_of.day, monthrange(year, month + 1)[1]))
-        if day >= horizon:
-            break
-        days.append(day)
-    return (*days, horizon)
+
+def horizon_date(as_of: date, horizon: float) -> date:
+    """Calendar date of the horizon: whole months are counted on the calendar, the rest in days."""
+    months = round(horizon * 12)
+    if abs(horizon * 12 - months) < 1e-9:
+        return add_months(as_of, months)
+    return as_of + timedelta(days=round(horizon * 365.25))
+
+
+def monthly_grid(as_of: date, horizon: date) -> tuple[date, ...]:
+    """List the as-of date and the same day of each later month up to the horizon, inclusive."""
+    months = 12 * (horizon.year - as_of.year) + 13
+    later = (add_months(as_of, k) for k in range(1, months))
+    return (as_of, *(day for day in later if day < horizon), horizon)

@@ -5,9 +5,9 @@ parameters, not numbers: `forecast.process.compile` joins it with posterior draw
 """
 
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 type Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 # "signed" or "not signed"; an inner list of a condition is a list of literals of which any must hold.
@@ -23,10 +23,23 @@ class Frozen(BaseModel):
 
 
 class Condition(Frozen):
-    """True when every literal of `all` holds and, of each group in `any`, at least one. Empty is true."""
+    """True when every literal of `all` holds and, of each group in `any`, at least one. Empty is true.
+
+    In a file it is a list, in which an inner list is a group: `["signed", ["late", "not verified"]]`.
+    """
 
     all: tuple[FlagLiteral, ...] = ()
     any: tuple[tuple[FlagLiteral, ...], ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_list(cls, value: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            return value
+        return {
+            "all": [x for x in value if not isinstance(x, list | tuple)],
+            "any": [x for x in value if isinstance(x, list | tuple)],
+        }
 
 
 class Flag(Frozen):

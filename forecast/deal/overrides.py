@@ -1,0 +1,48 @@
+"""Changes laid over a deal file before it is checked: what scenarios and sweeps vary."""
+
+import tomllib
+from collections.abc import Mapping
+from copy import deepcopy
+from difflib import get_close_matches
+from typing import Any
+
+from forecast.errors import DealFileError
+
+
+def apply_overrides(raw: dict[str, Any], overrides: Mapping[str, Any], file: str) -> dict[str, Any]:
+    """Return a copy of a parsed deal file with each dotted key set to its new value.
+
+    The tables on the way must exist; the last key may be new (the deal model checks it afterwards).
+    """
+    result = deepcopy(raw)
+    problems = [p for key, value in overrides.items() if (p := _set(result, key, value))]
+    if problems:
+        raise DealFileError("\n".join(f"{file}: {p}" for p in problems))
+    return result
+
+
+def _set(raw: dict[str, Any], key: str, value: Any) -> str | None:
+    *path, last = key.split(".")
+    here: Any = raw
+    for depth, step in enumerate(path):
+        if isinstance(here, list) and step.isdigit() and int(step) < len(here):
+            here = here[int(step)]
+        elif isinstance(here, dict) and isinstance(here.get(step), dict | list):
+            here = here[step]
+        else:
+            known = [k for k, v in here.items() if isinstance(v, dict | list)] if isinstance(here, dict) else []
+            near = get_close_matches(step, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+            return f"{key}: there is no table {'.'.join(path[: depth + 1])!r}; {hint}"
+    if isinstance(here, list):
+        return f"{key}: a list is changed entry by entry: {'.'.join(path)}.0.{last}, and so on"
+    here[last] = value
+    return None
+
+
+def parse_value(text: str) -> Any:
+    """Read a value as TOML would (true, 0.3, "24 months", 2028-11-07); a bare word is a string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

@@ -1,0 +1,194 @@
+"""Every mistake in a deal file is one clear line: file, key, value and what would be right."""
+
+from pathlib import Path
+
+import pytest
+
+from forecast.deal.loader import load_deal
+from forecast.errors import DealFileError
+
+TEACHING = Path("priors/teaching")
+
+
+def write(folder: Path, *changes: tuple[str, str], extra: str = "") -> Path:
+    """Copy the teaching deal with some text replaced; each text must be there."""
+    text = (TEACHING / "deal.toml").read_text(encoding="utf-8")
+    for old, new in changes:
+        assert old in text, old
+        text = text.replace(old, new, 1)
+    deal = folder / "broken"
+    deal.mkdir()
+    (deal / "deal.toml").write_text(text + extra, encoding="utf-8")
+    (deal / "experts.csv").write_bytes((TEACHING / "experts.csv").read_bytes())
+    return deal
+
+
+MISTAKES = {
+    "unknown key": (
+        [('deadline = "12 months"', 'dedline = "12 months"\ndeadline = "12 months"')],
+        r"clauses\.troops_leave\.dedline: unknown key; did you mean 'deadline'\?",
+    ),
+    "missing key": ([('grace = "6 months"\n', "")], r"clauses\.troops_leave\.grace: is required, but missing"),
+    "wrong type": (
+        [('horizon = "5 years"', "horizon = true")],
+        r"deal\.horizon: a duration is written like .*\(got True\)",
+    ),
+    "missing unit": (
+        [('deadline = "12 months"', "deadline = 12")],
+        r"troops_leave\.deadline: a duration is written like",
+    ),
+    "not a number": ([("mu = 0.7", "mu = nan")], r"distribution\.mu: must be a finite number \(got nan\)"),
+    "infinite": (
+        [("constant = 1.0", "constant = inf")],
+        r"parameters\.noise\.constant: must be a finite number \(got inf\)",
+    ),
+    "negative rate": (
+        [('distribution = { family = "lognormal", mu = -1.6, sigma = 0.5 }', "constant = -0.2")],
+        r"parameters\.talks_collapse\.constant: a rate cannot be negative \(got -0\.2\)",
+    ),
+    "negative sigma": ([("mu = 0.7, sigma = 0.3", "mu = 0.7, sigma = -0.3")], r"sigma: .*greater than 0 \(got -0\.3\)"),
+    "probability of 1.2": (
+        [('distribution = { family = "beta", alpha = 2.0, beta = 2.0 }', "constant = 1.2")],
+        r"default_ends_deal\.constant: a probability must lie strictly between 0 and 1 \(got 1\.2\)",
+    ),
+    "two origins": (
+        [("constant = 1.0", 'constant = 1.0\nexperts = "power_changes"')],
+        r"parameters\.noise: give exactly one of reference, experts, distribution, constant",
+    ),
+    "no source": ([('source = "sets the unit of utility"\n', "")], r"parameters\.noise: a constant needs a source"),
+    "unit that does not fit": (
+        [('collapse = "talks_collapse"', 'collapse = "power_changes"')],
+        r"negotiation\.collapse: needs a parameter with unit 'per year', but 'power_changes' has unit 'probability'",
+    ),
+    "unknown parameter": (
+        [('noise = "noise"', 'noise = "noize"')],
+        r"parties\.north\.noise: no parameter 'noize'; did you mean 'noise'\?",
+    ),
+    "unused parameter": (
+        [('log_ratio = "default_raises_shooting"', 'log_ratio = "spare"')],
+        r"parameters\.default_raises_shooting: nothing uses it",
+    ),
+    "unknown question": (
+        [('experts = "power_changes"', 'experts = "power_change"')],
+        r"did you mean 'power_changes'\?",
+    ),
+    "unknown party": (
+        [('obliged = ["south"]', 'obliged = ["sooth"]')],
+        r"obliged: no party 'sooth'; did you mean 'south'\?",
+    ),
+    "unknown clause": (
+        [('values = { troops_leave = "north', 'values = { troops_live = "north')],
+        r"values\.troops_live: no clause or promise 'troops_live'; did you mean 'troops_leave'\?",
+    ),
+    "unknown flag": (
+        [('when = "troops_leave_defaulted"', 'when = "troops_leave_default"')],
+        r"no flag 'troops_leave_default'; did you mean 'troops_leave_defaulted'\?",
+    ),
+    "date before the as-of date": (
+        [("first = 2025-03-01", "first = 2024-03-01")],
+        r"negotiation\.first: 2024-03-01 is before the as-of date 2025-01-01",
+    ),
+    "date after the horizon": (
+        [("date = 2029-12-31", "date = 2039-12-31")],
+        r"2039-12-31 is after the horizon 2030-01-01",
+    ),
+    "duplicate name": (
+        [("[breakdowns.shooting]", "[breakdowns.troops_leave]"), ('on = ["shooting"]', 'on = ["troops_leave"]')],
+        r"breakdowns\.troops_leave: 'troops_leave' is also the name of one of clauses",
+    ),
+    "bad name": ([("[parties.north]", '[parties."North East"]')], r"'North East' is not a name"),
+    "headline of nothing": ([('state = "signed"\n', "")], r"headline\.0: give exactly one of state, outcome and cause"),
+    "no such kind": ([('kind = "delivery"', 'kind = "delivry"')], r"clauses\.troops_leave: .*'delivery', 'standing'"),
+}
+
+
+@pytest.mark.parametrize(("changes", "expected"), MISTAKES.values(), ids=MISTAKES.keys())
+def test_a_mistake_is_one_clear_line(tmp_path, changes, expected):
+    deal = write(tmp_path, *changes)
+    with pytest.raises(DealFileError, match=expected) as caught:
+        load_deal(deal)
+    assert all(line.startswith(f"{deal}/") for line in str(caught.value).splitlines())
+
+
+def test_all_problems_of_a_file_come_at_once(tmp_path):
+    deal = write(tmp_path, ("constant = 1.0", "constant = inf"), ('horizon = "5 years"', 'horizon = "5"'))
+    with pytest.raises(DealFileError) as caught:
+        load_deal(deal)
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_deadlines_in_a_circle_are_named(tmp_path):
+    second = (
+        '\n[clauses.bridge_opens]\nkind = "delivery"\ntitle = "The bridge opens"\nobliged = ["north"]\nfacts = "-"\n'
+        'source = "invented"\ndeadline = "3 months"\nafter = "troops_leave"\ngrace = "3 months"\n'
+        'default = "troops_default"\nlate = "troops_late"\ncause = "closed"\ncause_label = "The bridge stays closed"\n'
+        'response = { after = "3 months", ends_deal = "default_ends_deal" }\n'
+    )
+    deal = write(tmp_path, ('deadline = "12 months"', 'deadline = "12 months"\nafter = "bridge_opens"'), extra=second)
+    with pytest.raises(DealFileError, match="deadlines in a circle: troops_leave → bridge_opens → troops_leave"):
+        load_deal(deal)
+
+
+def test_more_than_64_flags_are_refused(tmp_path):
+    extra = "\n[primitives]\nflags = [" + ", ".join(f'{{ id = "f{n}", label = "f" }}' for n in range(56)) + "]\n"
+    deal = write(tmp_path, extra=extra)
+    with pytest.raises(DealFileError, match="65 flags, but a process may have 64"):
+        load_deal(deal)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[deal\n", "not valid TOML"),
+        ("", "deal: is required, but missing"),
+        ("[deal]\nid = 1\nid = 2\n", "not valid TOML: Cannot overwrite"),
+    ],
+)
+def test_a_file_that_is_no_deal(tmp_path, text, expected):
+    (tmp_path / "deal.toml").write_text(text)
+    with pytest.raises(DealFileError, match=expected):
+        load_deal(tmp_path)
+
+
+def test_a_missing_deal_names_its_neighbours(tmp_path):
+    write(tmp_path)
+    with pytest.raises(DealFileError, match="no such deal file; deals here: broken"):
+        load_deal(tmp_path / "ukrain")
+
+
+def test_a_huge_or_binary_file_is_refused(tmp_path):
+    (tmp_path / "deal.toml").write_bytes(b"#" * 4_000_001)
+    with pytest.raises(DealFileError, match="4,000,001 bytes; a deal file may have 4,000,000"):
+        load_deal(tmp_path)
+    (tmp_path / "deal.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(DealFileError, match="not UTF-8"):
+        load_deal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ("0.48,0.30,0.65", r"line 2: .*p05 < p50 < p95 must hold"),
+        ("0.30,0.48,1.2", r"line 2: .*strictly between 0 and 1"),
+        ("0.30,nan,0.65", r"line 2: p50: must be a finite number"),
+    ],
+)
+def test_a_bad_row_of_the_experts_is_named(tmp_path, row, expected):
+    deal = write(tmp_path)
+    file = deal / "experts.csv"
+    file.write_text(file.read_text().replace("0.30,0.48,0.65", row, 1))
+    with pytest.raises(DealFileError, match=expected):
+        load_deal(deal)
+
+
+def test_an_expert_answers_once(tmp_path):
+    deal = write(tmp_path)
+    file = deal / "experts.csv"
+    file.write_text(file.read_text().replace("Example expert B", "Example expert A"))
+    with pytest.raises(DealFileError, match="answers 'power_changes' twice"):
+        load_deal(deal)
+
+
+def test_an_override_of_nothing_names_the_closest(tmp_path):
+    with pytest.raises(DealFileError, match=r"clauses\.troop_leave\.binding: .*did you mean 'troops_leave'"):
+        load_deal(TEACHING, {"clauses.troop_leave.binding": False})
