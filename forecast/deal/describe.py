@@ -119,10 +119,10 @@ def deal_sentences(file: DealFile) -> Iterator[str]:
         on = ", ".join(_risk_title(file, r) for r in c.on)
         yield f"While {_flag_words(c.when)}, the risk of {on} is multiplied by exp[{c.log_ratio}]."
     for m in file.markets.values():
+        buyers = ", ".join(b.name for b in m.buyers.values())
         yield (
-            f"{m.title}: while {m.during} is kept, {m.supplier} loses [{m.cut}] of its "
-            f"sales to {', '.join(b.name for b in m.buyers.values())}, which turn to {', '.join(m.suppliers)}; nothing is "
-            "lost on the way."
+            f"{m.title}: while {m.during} is kept, {m.supplier} loses [{m.cut}] of its sales to {buyers}, which turn to "
+            f"{', '.join(m.suppliers)}; nothing is lost on the way."
         )
     for a in file.consequences.values():
         yield f"{a.label}: [{' × '.join(a.amount)}] {a.unit}."

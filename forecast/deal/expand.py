@@ -123,9 +123,13 @@ def expand(deal: Deal) -> Process:
 def _process(file: DealFile, parts: Parts) -> Process:
     own, header = file.primitives, file.deal
     causes = {**parts.causes, **own.causes}
-    words = [OutcomeClass(id="in_force", label="Signed and in force", when=Condition(all=(SIGNED,)))]
-    words += [OutcomeClass(id=c, label=label, causes=(c,)) for c, label in causes.items()]
-    words += [OutcomeClass(id="talks_open", label="Talks still open", rest=True)]
+    ended = tuple(OutcomeClass(id=c, label=label, causes=(c,)) for c, label in causes.items())
+    in_force = OutcomeClass(id="in_force", label="Signed and in force", when=Condition(all=(SIGNED,)))
+    talks_open = OutcomeClass(id="talks_open", label="Talks still open", rest=True)
+    if header.signed_on:
+        words = (*ended, OutcomeClass(id="in_force", label=in_force.label, rest=True))
+    else:
+        words = (in_force, *ended, talks_open)
     return Process(
         deal_id=header.id,
         title=header.title,
@@ -137,7 +141,7 @@ def _process(file: DealFile, parts: Parts) -> Process:
         hazards=(*parts.hazards, *own.hazards),
         scheduled=(*parts.scheduled, *own.scheduled),
         causes=tuple(Cause(id=c, label=label) for c, label in causes.items()),
-        outcomes=own.outcomes or tuple(words),
+        outcomes=own.outcomes or words,
         consequences=(*parts.consequences, *own.consequences),
         derived=(*parts.derived, *own.derived),
     )

@@ -91,7 +91,8 @@ def test_a_deal_is_said_in_sentences_that_name_every_parameter(folder):
     assert [p for p in deal.file.parameters if p not in text] == []
     assert diagram_text(process).count("──▶") >= len(process.causes)
     svg = diagram_svg(process)
-    assert svg.startswith("<svg") and svg.endswith("</svg>")
+    assert svg.startswith("<svg")
+    assert svg.endswith("</svg>")
     description = describe(deal)
     assert description.headline
     assert description.not_covered

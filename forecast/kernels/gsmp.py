@@ -1,0 +1,350 @@
+"""The exact simulation of a generalised semi-Markov process, one path at a time.
+
+Modified next-reaction method (Anderson 2007, J. Chem. Phys. 127, 214107): each hazard has its own
+unit exponential, consumed by its integrated hazard; only hazards that an event touches are refreshed.
+Nothing is stepped and nothing is thinned: constant, piecewise-constant and Weibull cumulative hazards
+are inverted in closed form. Inputs are trusted (`process.compile` checked them).
+"""
+
+import numpy as np
+
+from forecast.kernels.arith import exp, log, power, uniform
+from forecast.kernels.jit import kernel
+from forecast.kernels.layout import WEIBULL, Tally
+
+U = np.uint64
+ZERO, ONE = U(0), U(1)
+
+
+@kernel
+def holds(s, q, flags):
+    """Whether condition q holds."""
+    if (flags & s.cond_want[q]) != s.cond_want[q] or (flags & s.cond_forbid[q]) != ZERO:
+        return False
+    for g in range(s.cond_group[q], s.cond_group[q + 1]):
+        if (flags & s.group_want[g]) == ZERO and (~flags & s.group_forbid[g]) == ZERO:
+            return False
+    return True
+
+
+@kernel
+def factor(s, v, d, first, last, flags):
+    """Product of the modifiers first … last − 1 that hold."""
+    result = 1.0
+    for m in range(first, last):
+        if (flags & s.mod_want[m]) == s.mod_want[m] and (flags & s.mod_forbid[m]) == ZERO:
+            result *= v.factor[d, m]
+    return result
+
+
+@kernel
+def cumulative(s, v, d, k, age):
+    """Base hazard k integrated from age 0 to `age`; 0 for negative ages."""
+    if age <= 0.0:
+        return 0.0
+    if s.haz_kind[k] == WEIBULL:
+        return power(age / v.scale[d, k], v.shape[d, k])
+    first, last = s.haz_bin[k], s.haz_bin[k + 1]
+    total = 0.0
+    for i in range(first, last):
+        if i + 1 == last or age <= s.bin_edge[i + 1]:
+            return total + v.bin_rate[d, i] * (age - s.bin_edge[i])
+        total += v.bin_rate[d, i] * (s.bin_edge[i + 1] - s.bin_edge[i])
+    return total
+
+
+@kernel
+def inverse(s, v, d, k, target):
+    """Age at which the cumulative base hazard k reaches `target` > 0; infinite if never."""
+    if s.haz_kind[k] == WEIBULL:
+        return v.scale[d, k] * power(target, 1.0 / v.shape[d, k])
+    first, last = s.haz_bin[k], s.haz_bin[k + 1]
+    total = 0.0
+    for i in range(first, last):
+        rate = v.bin_rate[d, i]
+        if i + 1 == last:
+            return s.bin_edge[i] + (target - total) / rate if rate > 0.0 else np.inf
+        inside = rate * (s.bin_edge[i + 1] - s.bin_edge[i])
+        if rate > 0.0 and total + inside >= target:
+            return s.bin_edge[i] + (target - total) / rate
+        total += inside
+    return np.inf
+
+
+@kernel
+def age_of(s, w, k, t):
+    """Age that hazard k reads at time t: of its clock, or of the path where it has none."""
+    c = s.haz_clock[k]
+    return t if c < 0 else t - w.start[c]
+
+
+@kernel
+def settle(s, v, w, d, k, t):
+    """Consume what hazard k has used of its exponential up to time t, with the clock as it still stands."""
+    if w.mult[k] > 0.0:
+        now = cumulative(s, v, d, k, age_of(s, w, k, t))
+        w.left[k] = max(w.left[k] - w.mult[k] * (now - w.base[k]), 0.0)
+        w.base[k] = now
+
+
+@kernel
+def arm(s, v, w, d, r, k, t, flags, seed):
+    """Set hazard k going from time t under the flags and clocks as they are now."""
+    c = s.haz_clock[k]
+    w.mult[k], w.fire[k] = 0.0, np.inf
+    if (c >= 0 and w.start[c] == np.inf) or not holds(s, s.haz_cond[k], flags):
+        return
+    if w.count[k] < 0:
+        w.count[k] = 0
+        w.left[k] = -log(uniform(seed, d, r, s.haz_key[k], 0))
+    m = factor(s, v, d, s.haz_mod[k], s.haz_mod[k + 1], flags)
+    start = 0.0 if c < 0 else w.start[c]
+    w.mult[k] = m
+    w.base[k] = cumulative(s, v, d, k, t - start)
+    w.fire[k] = max(start + inverse(s, v, d, k, w.base[k] + w.left[k] / m), t)
+
+
+@kernel
+def choose(s, v, d, r, event, entry, flags, seed):
+    """Branch of a scheduled event: its number over all branches."""
+    first, last = s.sch_branch[event], s.sch_branch[event + 1]
+    if last - first == 1:
+        return first
+    u = uniform(seed, d, r, s.sch_key[event], entry)
+    if s.sch_logit[event] == 0:
+        for b in range(first, last - 1):
+            if u < v.weight[d, b]:
+                return b
+            u -= v.weight[d, b]
+        return last - 1
+    total = 1.0
+    for b in range(first, last - 1):
+        total += v.weight[d, b] * factor(s, v, d, s.branch_mod[b], s.branch_mod[b + 1], flags)
+    u *= total
+    for b in range(first, last - 1):
+        weight = v.weight[d, b] * factor(s, v, d, s.branch_mod[b], s.branch_mod[b + 1], flags)
+        if u < weight:
+            return b
+        u -= weight
+    return last - 1
+
+
+@kernel
+def slot(grid, t):
+    """Index of the first grid time at or after t; len(grid) if there is none."""
+    n = grid.size
+    if t > grid[n - 1]:
+        return n
+    i = int(t / grid[n - 1] * (n - 1)) if grid[n - 1] > 0.0 else 0
+    while i > 0 and grid[i - 1] >= t:
+        i -= 1
+    while grid[i] < t:
+        i += 1
+    return i
+
+
+@kernel
+def outcome_of(s, flags, cause):
+    """First outcome class that matches; the last one catches the rest."""
+    bit = ZERO if cause < 0 else ONE << U(cause)
+    n = s.out_cond.size
+    for o in range(n):
+        ended = s.out_cause[o]
+        if ((ended == ZERO and cause < 0) or (ended & bit) != ZERO) and holds(s, s.out_cond[o], flags):
+            return o
+    return n
+
+
+@kernel
+def worth(t, rate):
+    """Discounted time: the integral of e^(−rate·u) from 0 to t."""
+    return t if rate == 0.0 else (1.0 - exp(-rate * t)) / rate
+
+
+@kernel
+def meter(s, v, w, tally, d, t, i, flags, ended):
+    """Start and stop the flows whose condition has changed at time t."""
+    for x in range(s.meter_cond.size):
+        q = s.meter_cond[x]
+        if q < 0:
+            continue
+        on = not ended and holds(s, q, flags)
+        if on and w.meter_since[x] < 0.0:
+            w.meter_since[x] = worth(t, v.discount[d, x])
+            tally.meter_count[i, x] += 1
+            tally.meter_offset[i, x] -= w.meter_since[x]
+        elif not on and w.meter_since[x] >= 0.0:
+            now = worth(t, v.discount[d, x])
+            tally.meter_count[i, x] -= 1
+            tally.meter_offset[i, x] += now
+            w.meter_total[x] += now - w.meter_since[x]
+            w.meter_since[x] = -1.0
+
+
+@kernel
+def lump(s, v, w, tally, d, t, i, event):
+    """Pay the lump sums of one event."""
+    for x in range(s.meter_cond.size):
+        if s.meter_cond[x] < 0 and s.meter_first[x] <= event < s.meter_last[x]:
+            now = exp(-v.discount[d, x] * t)
+            tally.meter_offset[i, x] += now
+            w.meter_total[x] += now
+
+
+@kernel
+def begin(s, v, w, d, r, seed):
+    """Put the scratch space into the state at the as-of date."""
+    for c in range(w.start.size):
+        w.start[c], w.starts[c] = s.clock0[c], 0
+    for k in range(w.fire.size):
+        w.count[k], w.left[k], w.base[k] = -1, 0.0, 0.0
+        arm(s, v, w, d, r, k, 0.0, s.flags0[0], seed)
+    for a in range(w.due.size):
+        due = w.start[s.aged_clock[a]] + s.aged_age[a]
+        w.due[a] = due if due >= 0.0 else np.inf
+    for x in range(w.meter_total.size):
+        w.meter_since[x], w.meter_total[x] = -1.0, 0.0
+
+
+@kernel
+def move_clocks(s, w, e, t):
+    """Stop and start the clocks of effect e, and reschedule what is due at an age of them."""
+    touched = s.eff_stop[e] | s.eff_start[e]
+    for c in range(w.start.size):
+        bit = ONE << U(c)
+        if (touched & bit) != ZERO:
+            started = (s.eff_start[e] & bit) != ZERO
+            w.start[c] = t if started else np.inf
+            w.starts[c] += 1 if started else 0
+    for a in range(w.due.size):
+        if (touched & (ONE << U(s.aged_clock[a]))) != ZERO:
+            w.due[a] = w.start[s.aged_clock[a]] + s.aged_age[a]
+
+
+@kernel
+def apply(s, v, w, tally, d, r, e, t, i, flags, seed):
+    """Apply effect e (of hazard e, if it is one) at time t; return the new flags."""
+    new = (flags | s.eff_set[e]) & ~s.eff_clear[e]
+    changed = new ^ flags
+    touched = s.eff_stop[e] | s.eff_start[e]
+    n = w.fire.size
+    if s.eff_end[e] < 0:
+        for k in range(n):
+            c = s.haz_clock[k]
+            if (s.haz_depends[k] & changed) != ZERO or (c >= 0 and (touched & (ONE << U(c))) != ZERO):
+                settle(s, v, w, d, k, t)
+                w.fire[k] = -1.0
+        if touched != ZERO:
+            move_clocks(s, w, e, t)
+        for k in range(n):
+            if w.fire[k] < 0.0 or k == e:
+                arm(s, v, w, d, r, k, t, new, seed)
+    if changed != ZERO:
+        for j in range(s.eff_flag[e], s.eff_flag[e + 1]):
+            f = s.flag_list[j]
+            bit = ONE << U(f)
+            if (changed & bit) != ZERO:
+                tally.state[i, f] += 1 if (new & bit) != ZERO else -1
+    return new
+
+
+@kernel
+def next_due(s, w, p):
+    """Scheduled event that comes next: (time, place in the aged list or −1 for the calendar)."""
+    t, which = s.cal_time[p], -1
+    event = s.cal_event[p]
+    for a in range(w.due.size):
+        if w.due[a] < t or (w.due[a] == t and s.aged_event[a] < event):
+            t, which, event = w.due[a], a, s.aged_event[a]
+    return t, which
+
+
+@kernel
+def first_hazard(w):
+    """Hazard that fires next, and when."""
+    k, t = -1, np.inf
+    for j in range(w.fire.size):
+        if w.fire[j] < t:
+            k, t = j, w.fire[j]
+    return k, t
+
+
+@kernel
+def run_path(s, v, w, tally, path_log, grid, d, r, seed):
+    """Simulate path (d, r) and add it to the tally; return (events, cause or −1, time of the end)."""
+    horizon, flags, cause, t = s.horizon[0], s.flags0[0], -1, 0.0
+    n_haz, steps, p = w.fire.size, 0, 0
+    begin(s, v, w, d, r, seed)
+    outcome = outcome_of(s, flags, -1)
+    tally.outcome[0, outcome] += 1
+    meter(s, v, w, tally, d, 0.0, 0, flags, False)
+    while cause < 0:
+        k, t_haz = first_hazard(w)
+        t_due, a = next_due(s, w, p)
+        if t_haz < t_due and t_haz <= horizon:
+            t, e = t_haz, k
+            w.count[k] += 1
+            w.left[k] = -log(uniform(seed, d, r, s.haz_key[k], w.count[k]))
+            w.base[k] = cumulative(s, v, d, k, age_of(s, w, k, t))
+        elif t_due <= horizon:
+            t = t_due
+            event = s.cal_event[p] if a < 0 else s.aged_event[a]
+            entry = s.cal_entry[p] if a < 0 else w.starts[s.aged_clock[a]]
+            if a < 0:
+                p += 1
+            else:
+                w.due[a] = np.inf
+            if not holds(s, s.sch_cond[event], flags):
+                continue
+            e = n_haz + choose(s, v, d, r, event, entry, flags, seed)
+        else:
+            break
+        i = slot(grid, t)
+        if steps < path_log.time.size:
+            path_log.time[steps], path_log.event[steps] = t, e
+        steps += 1
+        tally.fired[e] += 1
+        before = flags
+        flags = apply(s, v, w, tally, d, r, e, t, i, flags, seed)
+        cause = s.eff_end[e]
+        lump(s, v, w, tally, d, t, i, e)
+        if flags != before or cause >= 0:
+            meter(s, v, w, tally, d, t, i, flags, cause >= 0)
+            now = outcome_of(s, flags, cause)
+            if now != outcome:
+                tally.outcome[i, outcome] -= 1
+                tally.outcome[i, now] += 1
+                outcome = now
+        if cause >= 0:
+            tally.cause[i, cause] += 1
+    if cause < 0:
+        t = horizon
+        meter(s, v, w, tally, d, t, grid.size, flags, True)
+    for x in range(w.meter_total.size):
+        tally.meter_square[x] += w.meter_total[x] * w.meter_total[x]
+    return steps, cause, t
+
+
+@kernel
+def run_draws(
+    s, v, w, path_log, grid, first, last, replicates, seed, cause, outcome, state, fired, count, offset, square
+):
+    """Simulate all paths of draws first … last − 1 into their own rows of the tallies."""
+    from_start = s.flags0[0]
+    for d in range(first, last):
+        tally = Tally(cause[d], outcome[d], state[d], fired[d], count[d], offset[d], square[d])
+        for f in range(state.shape[2]):
+            if (from_start & (ONE << U(f))) != ZERO:
+                state[d, 0, f] += replicates
+        for r in range(replicates):
+            run_path(s, v, w, tally, path_log, grid, d, r, seed)
+        for i in range(1, cause.shape[1]):
+            for j in range(cause.shape[2]):
+                cause[d, i, j] += cause[d, i - 1, j]
+            for j in range(outcome.shape[2]):
+                outcome[d, i, j] += outcome[d, i - 1, j]
+            for j in range(state.shape[2]):
+                state[d, i, j] += state[d, i - 1, j]
+            for j in range(count.shape[2]):
+                count[d, i, j] += count[d, i - 1, j]
+                offset[d, i, j] += offset[d, i - 1, j]

@@ -1,0 +1,241 @@
+"""The process in slow plain Python: an executable specification of docs/model.md.
+
+Works on names, straight from a `Process` and one draw's numbers, and knows nothing of the compiled
+arrays. It is fed the same variates as the kernel, so the paths must be identical, not merely similar.
+"""
+
+import hashlib
+import math
+from dataclasses import dataclass, field
+
+from forecast.deal.expand import calendar_dates
+from forecast.deal.spec import Branch, Condition, Effect, Hazard, Process, Scheduled
+from forecast.kernels import arith
+from forecast.process.draws import Draws
+from forecast.types import years_between
+
+
+def plain(kernel):
+    """Return the Python function behind a kernel."""
+    return getattr(kernel, "py_func", kernel)
+
+
+class Numbers:
+    """Parameters of one draw, derived ones included."""
+
+    def __init__(self, process: Process, draws: Draws, d: int) -> None:
+        self.draws, self.d = draws, d
+        self.derived: dict[str, float] = {}
+        for item in process.derived:
+            total = sum(t.sign * math.prod(self[p] for p in t.parameters) for t in item.terms)
+            self.derived[item.id] = total / math.prod(self[p] for p in item.over)
+
+    def __getitem__(self, ref: str):
+        name, _, entry = ref.rstrip("]").partition("[")
+        if name in self.derived:
+            return self.derived[name]
+        value = self.draws.values[name][self.d]
+        if entry:
+            return float(value[self.draws.labels[name].index(entry)])
+        return [float(x) for x in value] if getattr(value, "ndim", 0) else float(value)
+
+
+@dataclass
+class Risk:
+    """A hazard's own luck and how much of it is used."""
+
+    count: int = -1
+    left: float = 0.0
+    base: float = 0.0
+    mult: float = 0.0
+    fire: float = math.inf
+
+
+@dataclass
+class History:
+    """What happened on one path."""
+
+    steps: list[tuple[float, str, str]] = field(default_factory=list)
+    cause: str | None = None
+    end: float = 0.0
+    flags: set[str] = field(default_factory=set)
+
+
+class Twin:
+    """Simulates one path at a time."""
+
+    def __init__(self, process: Process, draws: Draws, d: int, seed: int) -> None:
+        self.process, self.numbers, self.d, self.seed = process, Numbers(process, draws, d), d, seed
+        self.edges = {k: [float(x) for x in v] for k, v in draws.edges.items()}
+
+    def uniform(self, event: str, occurrence: int) -> float:
+        key = int.from_bytes(hashlib.blake2b(event.encode(), digest_size=4).digest(), "little")
+        words = (occurrence, key, self.r, self.d, self.seed & 0xFFFFFFFF, self.seed >> 32)
+        a, b, _, _ = plain(arith.philox)(*(arith.U(w) for w in words))
+        return (float((int(a) >> 6) << 26 | int(b) >> 6) + 0.5) / 2.0**52
+
+    def exponential(self, event: str, occurrence: int) -> float:
+        return -plain(arith.log)(self.uniform(event, occurrence))
+
+    def holds(self, condition: Condition) -> bool:
+        def literal(x: str) -> bool:
+            return x.removeprefix("not ") not in self.flags if x.startswith("not ") else x in self.flags
+
+        return all(map(literal, condition.all)) and all(any(map(literal, g)) for g in condition.any)
+
+    def factor(self, modifiers) -> float:
+        result = 1.0
+        for m in modifiers:
+            if m.when is None or self.holds(Condition(all=(m.when,))):
+                result *= plain(arith.exp)(self.numbers[m.log_ratio])
+        return result
+
+    # ---- hazards: cumulative base hazard, its inverse, and the modified next-reaction bookkeeping
+
+    def bins(self, h: Hazard) -> list[tuple[float, float]]:
+        rate = self.numbers[h.rate]
+        return list(zip(self.edges[h.rate], rate, strict=False)) if isinstance(rate, list) else [(0.0, rate)]
+
+    def cumulative(self, h: Hazard, age: float) -> float:
+        if age <= 0.0:
+            return 0.0
+        if h.weibull_shape:
+            return plain(arith.power)(age / self.numbers[h.weibull_scale], self.numbers[h.weibull_shape])
+        bins, total = self.bins(h), 0.0
+        for (low, rate), (high, _) in zip(bins, [*bins[1:], (math.inf, 0.0)], strict=True):
+            if age <= high:
+                return total + rate * (age - low)
+            total += rate * (high - low)
+        raise AssertionError
+
+    def inverse(self, h: Hazard, target: float) -> float:
+        if h.weibull_shape:
+            return self.numbers[h.weibull_scale] * plain(arith.power)(target, 1.0 / self.numbers[h.weibull_shape])
+        bins, total = self.bins(h), 0.0
+        for (low, rate), (high, _) in zip(bins, [*bins[1:], (math.inf, 0.0)], strict=True):
+            inside = rate * (high - low) if rate > 0.0 else 0.0
+            if rate > 0.0 and total + inside >= target:
+                return low + (target - total) / rate
+            total += inside
+        return math.inf
+
+    def start_of(self, h: Hazard) -> float:
+        return self.clocks[h.clock] if h.clock else 0.0
+
+    def settle(self, h: Hazard) -> None:
+        risk = self.risks[h.id]
+        if risk.mult > 0.0:
+            now = self.cumulative(h, self.t - self.start_of(h))
+            risk.left = max(risk.left - risk.mult * (now - risk.base), 0.0)
+            risk.base = now
+
+    def arm(self, h: Hazard) -> None:
+        risk, start = self.risks[h.id], self.start_of(h)
+        risk.mult, risk.fire = 0.0, math.inf
+        if start == math.inf or not self.holds(h.when):
+            return
+        if risk.count < 0:
+            risk.count, risk.left = 0, self.exponential(h.id, 0)
+        risk.mult = self.factor(h.modifiers)
+        risk.base = self.cumulative(h, self.t - start)
+        risk.fire = max(start + self.inverse(h, risk.base + risk.left / risk.mult), self.t)
+
+    def reads(self, h: Hazard) -> set[str]:
+        literals = [*h.when.all, *(x for g in h.when.any for x in g), *(m.when for m in h.modifiers if m.when)]
+        return {x.removeprefix("not ") for x in literals}
+
+    # ---- events
+
+    def apply(self, effect: Effect, fired: Hazard | None) -> None:
+        new = (self.flags | set(effect.set)) - set(effect.clear)
+        changed, touched = new ^ self.flags, {*effect.start, *effect.stop}
+        if effect.end is None:
+            refresh = [h for h in self.process.hazards if self.reads(h) & changed or h.clock in touched]
+            for h in refresh:
+                self.settle(h)
+            for c in effect.stop:
+                self.clocks[c] = math.inf
+            for c in effect.start:
+                self.clocks[c] = self.t
+                self.starts[c] += 1
+            self.flags = new
+            for s in self.process.scheduled:
+                if s.at_age and s.at_age.clock in touched:
+                    self.due[s.id] = self.clocks[s.at_age.clock] + s.at_age.age
+            for h in self.process.hazards:
+                if h in refresh or h is fired:
+                    self.arm(h)
+        self.flags = new
+
+    def choose(self, s: Scheduled, entry: int) -> Branch:
+        branches = sorted(s.branches, key=lambda b: b.probability is None and b.logit is None)
+        if len(branches) == 1:
+            return branches[0]
+        u = self.uniform(s.id, entry)
+        if branches[0].probability:
+            weights = [self.numbers[b.probability] for b in branches[:-1]]
+        else:
+            weights = [plain(arith.exp)(self.numbers[b.logit]) * self.factor(b.modifiers) for b in branches[:-1]]
+            total = 1.0
+            for w in weights:
+                total += w
+            u *= total
+        for b, w in zip(branches, weights, strict=False):
+            if u < w:
+                return b
+            u -= w
+        return branches[-1]
+
+    def calendar(self) -> list[tuple[float, int, int]]:
+        entries = []
+        for n, s in enumerate(self.process.scheduled):
+            days = calendar_dates(s.every.first, s.every.every, s.every.last) if s.every else sorted(s.dates)
+            times = [years_between(self.process.as_of, d) for d in days]
+            entries += [(t, n, k) for k, t in enumerate(times) if 0.0 <= t <= self.process.horizon]
+        return sorted(entries)
+
+    def run(self, replicate: int) -> History:
+        """Simulate one path."""
+        process = self.process
+        self.r, self.t = replicate, 0.0
+        self.flags = {f.id for f in process.flags if f.initially}
+        self.clocks = {
+            c.id: years_between(process.as_of, c.running_since) if c.running_since else math.inf for c in process.clocks
+        }
+        self.starts = dict.fromkeys(self.clocks, 0)
+        self.risks = {h.id: Risk() for h in process.hazards}
+        self.due = {s.id: self.clocks[s.at_age.clock] + s.at_age.age for s in process.scheduled if s.at_age}
+        self.due = {k: t if t >= 0.0 else math.inf for k, t in self.due.items()}
+        for h in process.hazards:
+            self.arm(h)
+        history, calendar = History(), self.calendar()
+        order = {s.id: n for n, s in enumerate(process.scheduled)}
+        while history.cause is None:
+            hazard = min(process.hazards, key=lambda h: self.risks[h.id].fire, default=None)
+            t_hazard = self.risks[hazard.id].fire if hazard else math.inf
+            aged = min(((t, order[id_]) for id_, t in self.due.items()), default=(math.inf, 0))
+            t_next, n_next = min(aged, calendar[0][:2] if calendar else (math.inf, 0))
+            if t_hazard < t_next and t_hazard <= process.horizon:
+                self.t, risk = t_hazard, self.risks[hazard.id]
+                risk.count += 1
+                risk.left = self.exponential(hazard.id, risk.count)
+                risk.base = self.cumulative(hazard, self.t - self.start_of(hazard))
+                event, branch, effect = hazard.id, "", hazard.effect
+            elif t_next <= process.horizon:
+                self.t, s = t_next, process.scheduled[n_next]
+                if s.at_age:
+                    self.due[s.id], entry = math.inf, self.starts[s.at_age.clock]
+                else:
+                    entry = calendar.pop(0)[2]
+                if not self.holds(s.when):
+                    continue
+                chosen = self.choose(s, entry)
+                hazard, event, branch, effect = None, s.id, chosen.id, chosen.effect
+            else:
+                break
+            self.apply(effect, hazard)
+            history.steps.append((self.t, event, branch))
+            history.cause = effect.end
+        history.end = self.t if history.cause else process.horizon
+        history.flags = self.flags
+        return history
