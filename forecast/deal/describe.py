@@ -121,8 +121,8 @@ def deal_sentences(file: DealFile) -> Iterator[str]:
     for m in file.markets.values():
         buyers = ", ".join(b.name for b in m.buyers.values())
         yield (
-            f"{m.title}: while {m.during} is kept, {m.supplier} loses [{m.cut}] of its sales to {buyers}, which turn to "
-            f"{', '.join(m.suppliers)}; nothing is lost on the way."
+            f"{m.title}: while {m.during} is kept, {m.supplier} loses [{m.cut}] of its sales to {buyers}, which turn "
+            f"to {', '.join(m.suppliers)}; nothing is lost on the way."
         )
     for a in file.consequences.values():
         yield f"{a.label}: [{' × '.join(a.amount)}] {a.unit}."

@@ -41,7 +41,9 @@ def load_deal(path: Path, overrides: Mapping[str, Any] | None = None) -> Deal:
     raw = apply_overrides(_read_toml(file), overrides or {}, str(file))
     experts, problems = _read_experts(file.parent / "experts.csv")
     try:
-        deal = Deal(file=DealFile.model_validate(raw), experts=experts, folder=file.parent)
+        deal = Deal(
+            file=DealFile.model_validate(raw), experts=experts, folder=file.parent, overrides=dict(overrides or {})
+        )
     except ValidationError as err:
         lines = [f"{file}: {_sentence(e)}" for e in err.errors() if _is_root_problem(e, err)]
         raise DealFileError("\n".join([*lines, *problems])) from None

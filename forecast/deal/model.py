@@ -394,6 +394,7 @@ class Deal(Frozen):
     file: DealFile
     experts: tuple[ExpertRow, ...] = ()
     folder: Path = Path()
+    overrides: dict[str, Any] = {}  # noqa: RUF012
 
     @property
     def id(self) -> str:

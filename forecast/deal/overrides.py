@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Mapping
 from copy import deepcopy
+from datetime import date
 from difflib import get_close_matches
 from typing import Any
 
@@ -46,3 +47,24 @@ def parse_value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+
+
+def parse_axis(text: str) -> tuple[str, list[Any]]:
+    """Read one axis of a sweep, `NAME=V1,V2,…`."""
+    name, equals, values = text.partition("=")
+    if not equals or not name.strip() or not values.strip():
+        raise DealFileError(f"--vary {text!r}: write NAME=V1,V2,…, e.g. oral_worth=0.2,0.5,0.8")
+    return name.strip(), [parse_value(v.strip()) for v in values.split(",")]
+
+
+def parse_date(text: str, option: str) -> date:
+    """Read a date such as 2025-03-15."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise DealFileError(f"{option} {text!r}: a date is written like 2025-03-15") from None
+
+
+def as_of_override(as_of: str | None) -> dict[str, Any]:
+    """Return the override that moves the as-of date; none, if it is not given."""
+    return {} if as_of is None else {"deal.as_of": parse_date(as_of, "--as-of")}

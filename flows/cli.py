@@ -1,0 +1,113 @@
+"""`forecast-flow`: the flows from the command line, with a Prefect server if one is configured."""
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from forecast.errors import ForecastError
+
+NO_SERVER = """\
+a schedule needs a Prefect server. In another terminal:
+    prefect server start --host 127.0.0.1
+and here:
+    export PREFECT_API_URL=http://127.0.0.1:4200/api"""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def app() -> None:
+    """Run forecasts and sweeps as Prefect flows.
+
+    Without PREFECT_API_URL the same work runs in this process, with no server and no socket.
+    """
+
+
+SETTINGS = [
+    click.option("--as-of", metavar="DATE", help="Another as-of date than the deal's."),
+    click.option("--draws", type=click.IntRange(400, 40_000), default=4_000, show_default=True),
+    click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=1, show_default=True),
+    click.option("--archive", default="outputs", show_default=True),
+]
+
+
+def settings(command: Any) -> Any:
+    """Add the options that all flows share."""
+    for option in reversed(SETTINGS):
+        command = option(command)
+    return command
+
+
+@app.command()
+@click.argument("deals", nargs=-1, required=True)
+@click.option("--paths", type=click.IntRange(1_000), default=1_000_000, show_default=True)
+@settings
+def forecast(deals: tuple[str, ...], **options: Any) -> None:
+    """Forecast each of DEALS.
+
+    Example: forecast-flow forecast priors/ukraine_2025
+    """
+    from flows.common import has_server
+    from flows.forecast import forecast_deals
+
+    run = forecast_deals if has_server() else forecast_deals.fn
+    for id_ in run(deals=list(deals), **options):
+        click.echo(id_)
+
+
+@app.command()
+@click.argument("deal")
+@click.option("--vary", multiple=True, required=True, metavar="NAME=V1,V2,…")
+@click.option("--paths", type=click.IntRange(1_000), default=100_000, show_default=True)
+@settings
+def sweep(deal: str, vary: tuple[str, ...], **options: Any) -> None:
+    """Sweep DEAL over a grid.
+
+    Example: forecast-flow sweep priors/teaching --vary noise=0.5,1,2
+    """
+    from flows.common import has_server
+    from flows.sweep import sweep_deal
+    from forecast.deal.overrides import parse_axis
+
+    axes = dict(parse_axis(text) for text in vary)
+    run = sweep_deal if has_server() else sweep_deal.fn
+    click.echo(run(deal=deal, vary=axes, **options))
+
+
+@app.command()
+@click.argument("deals", nargs=-1, required=True)
+@click.option("--cron", default="0 6 * * *", show_default=True, help="When; five fields, in --timezone.")
+@click.option("--timezone", default="UTC", show_default=True)
+@click.option("--paths", type=click.IntRange(1_000), default=1_000_000, show_default=True)
+@settings
+def serve(deals: tuple[str, ...], cron: str, timezone: str, **options: Any) -> None:
+    """Forecast each of DEALS on a schedule, until stopped.
+
+    Example: forecast-flow serve priors/ukraine_2025
+    """
+    from flows.common import has_server
+
+    if not has_server():
+        raise ForecastError(NO_SERVER)
+    from prefect.schedules import Cron
+
+    from flows.forecast import forecast_deals
+
+    forecast_deals.serve(
+        name="scheduled", schedule=Cron(cron, timezone=timezone), parameters={"deals": list(deals), **options}
+    )
+
+
+def main() -> None:
+    """Entry point: an error of the input is its message and exit code 2, never a traceback."""
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
+    try:
+        app(standalone_mode=False)
+    except click.ClickException as err:
+        err.show()
+        sys.exit(2)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except ForecastError as err:
+        click.echo(f"forecast-flow: error: {err}", err=True)
+        sys.exit(getattr(err, "exit_code", 2))

@@ -1,0 +1,58 @@
+"""The flow `forecast`: every deal that it is given, one after the other, as of one date."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from prefect import flow, task
+from prefect.context import FlowRunContext
+
+from flows.common import call, is_transient
+from forecast.deal.overrides import as_of_override
+from forecast.errors import ForecastError, HeldError
+from forecast.pipeline import RunSettings, load, run_forecast
+
+
+@task(
+    name="forecast-deal",
+    task_run_name="{deal}",
+    retries=2,
+    retry_delay_seconds=[10, 60],
+    retry_condition_fn=is_transient,
+)
+def forecast_deal(deal: str, as_of: str | None, settings: dict[str, int | str]) -> str:
+    """Forecast one deal; return the id of its run. A held run is an error after it has been written."""
+    chosen = RunSettings(
+        paths=int(settings["paths"]),
+        draws=int(settings["draws"]),
+        seed=int(settings["seed"]),
+        archive=Path(str(settings["archive"])),
+        command=f"flow forecast {deal}",
+    )
+    result = run_forecast(load(deal, as_of_override(as_of)), chosen)
+    if result.held:
+        raise HeldError(f"{result.id}: held, not published: {'; '.join(result.held)}")
+    return result.id
+
+
+@flow(name="forecast", log_prints=True)
+def forecast_deals(
+    deals: Sequence[str],
+    as_of: str | None = None,
+    paths: int = 1_000_000,
+    draws: int = 4_000,
+    seed: int = 1,
+    archive: str = "outputs",
+) -> list[str]:
+    """Forecast every deal; one that fails fails the flow, after the others are done."""
+    settings: dict[str, int | str] = {"paths": paths, "draws": draws, "seed": seed, "archive": archive}
+    runs, failures = [], []
+    for deal in deals:
+        try:
+            runs.append(call(forecast_deal, deal, as_of, settings))
+            if FlowRunContext.get() is not None:
+                print(f"{deal}: {runs[-1]}")
+        except ForecastError as err:
+            failures.append(f"{deal}: {err}")
+    if failures:
+        raise ForecastError("\n".join(failures))
+    return runs

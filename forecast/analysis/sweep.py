@@ -1,0 +1,137 @@
+"""Sweeps: the same deal in every cell of a grid, with the same luck in every cell."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import product
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from forecast.deal.model import Deal
+from forecast.errors import DealFileError
+from forecast.process.draws import Draws
+from forecast.types import F64
+
+MAX_CELLS = 10_000
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: what to change in the deal file, and which parameters to hold at a value."""
+
+    values: tuple[Any, ...]
+    overrides: Mapping[str, Any]
+    fixed: Mapping[str, float]
+
+
+def plan(deal: Deal, axes: Mapping[str, Sequence[Any]]) -> list[Cell]:
+    """List the cells of a grid, last axis fastest.
+
+    An axis is a parameter's name (its draws are replaced by the value) or a dotted key of the deal
+    file. Everything that can be refused is refused here, before anything runs.
+
+    Raises
+    ------
+    DealFileError
+        Unknown names (with the closest), empty axes, values outside a parameter's support, a grid
+        that is too large.
+    """
+    problems = [p for name, values in axes.items() for p in _axis_problems(deal, name, values)]
+    size = int(np.prod([len(v) for v in axes.values()], dtype=object))
+    if size > MAX_CELLS:
+        problems.append(f"{size:,} cells; a sweep may have {MAX_CELLS:,}: take fewer values an axis")
+    if problems:
+        raise DealFileError("\n".join(problems))
+    cells = []
+    for values in product(*axes.values()):
+        named = dict(zip(axes, values, strict=True))
+        fixed = {n: float(v) for n, v in named.items() if n in deal.file.parameters}
+        cells.append(Cell(values, {n: v for n, v in named.items() if n not in fixed}, fixed))
+    return cells
+
+
+def _axis_problems(deal: Deal, name: str, values: Sequence[Any]) -> list[str]:
+    if not values:
+        return [f"{name}: no values; write {name}=V1,V2"]
+    if len(set(map(repr, values))) < len(values):
+        return [f"{name}: a value is given twice"]
+    parameter = deal.file.parameters.get(name)
+    if parameter is None:
+        if "." in name:
+            return []
+        near = get_close_matches(name, deal.file.parameters, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "a key of the deal file has dots, e.g. verification.agreed"
+        return [f"{name}: no such parameter; {hint}"]
+    bad = []
+    for v in values:
+        if isinstance(v, bool) or not isinstance(v, int | float) or not np.isfinite(v):
+            bad.append(f"{name}: {v!r} is not a finite number")
+        elif parameter.unit == "probability" and not 0 < v < 1:
+            bad.append(f"{name}: {v} is no probability strictly between 0 and 1")
+        elif parameter.unit in ("per year", "years") and v < 0:
+            bad.append(f"{name}: {v} is negative, but the unit is {parameter.unit!r}")
+    return bad
+
+
+def hold(draws: Draws, fixed: Mapping[str, float]) -> Draws:
+    """Replace the draws of some parameters by one value each; one with several entries is refused."""
+    values = dict(draws.values)
+    for name, value in fixed.items():
+        if values[name].ndim > 1:
+            raise DealFileError(f"{name}: has several entries (age bins or shares) and cannot be held at one value")
+        values[name] = np.full(draws.n_draw, value)
+    return Draws(values, draws.edges, draws.labels, draws.units)
+
+
+def assemble(
+    axes: Mapping[str, Sequence[Any]],
+    labels: Sequence[str],
+    figures: Sequence[F64],
+    replicates: int,
+    attrs: Mapping[str, str],
+) -> xr.Dataset:
+    """Put the cells of a sweep into one Dataset whose dims are the swept names.
+
+    Parameters
+    ----------
+    axes
+        Name → values, in the order of the cells (last axis fastest).
+    labels
+        Headline labels.
+    figures
+        For each cell (draw, headline): fraction of a draw's paths, the same paths in every cell.
+    replicates
+        Paths a draw.
+    attrs
+        Provenance.
+    """
+    p = np.stack(figures)  # (cell, draw, headline)
+    n_draw = p.shape[1]
+    difference = p - p[0]
+    shape = tuple(len(v) for v in axes.values())
+    dims = (*axes, "headline")
+    noise = np.sqrt((p * (1 - p)).mean(axis=1) / max(n_draw * replicates, 1))
+    arrays = {
+        "headline_mean": (p.mean(axis=1), "probability"),
+        "headline_lower": (np.quantile(p, 0.05, axis=1), "5 % quantile over draws"),
+        "headline_upper": (np.quantile(p, 0.95, axis=1), "95 % quantile over draws"),
+        "headline_mcse": (noise, "Monte Carlo standard error of the probability"),
+        "headline_difference": (difference.mean(axis=1), "paired difference from the first cell"),
+        "headline_difference_mcse": (
+            difference.std(axis=1, ddof=1) / np.sqrt(n_draw),
+            "standard error of the paired difference, over draws",
+        ),
+    }
+    coords: dict[str, Any] = {
+        name: (name, [v if not isinstance(v, bool) else str(v).lower() for v in vs]) for name, vs in axes.items()
+    }
+    return xr.Dataset(
+        {
+            name: (dims, values.reshape(*shape, len(labels)), {"units": "1", "long_name": long_name})
+            for name, (values, long_name) in arrays.items()
+        },
+        coords={**coords, "headline": list(labels)},
+        attrs={**attrs, "axes": ",".join(axes)},
+    )

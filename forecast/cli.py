@@ -1,0 +1,304 @@
+"""The command line: one command a pipeline call, one clear line an error."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from forecast.errors import ForecastError, HeldError
+
+ARCHIVE = click.option(
+    "--archive",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("outputs"),
+    show_default=True,
+    help="Folder of the archive.",
+)
+SET = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change one key of the deal file, e.g. promises.neutral_status.binding=true. May be repeated.",
+)
+AS_OF = click.option("--as-of", metavar="DATE", help="Another as-of date than the deal's; nothing known later enters.")
+SEED = click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=1, show_default=True, help="Same seed and inputs, same bytes."
+)
+DEAL = click.argument("deal", type=click.Path(path_type=Path))
+RUN = click.argument("run_id", metavar="RUN")
+
+
+class Examples(click.Command):
+    """A command whose help ends with an example."""
+
+    def __init__(self, *args: Any, example: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.example = example
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the example under the options."""
+        super().format_epilog(ctx, formatter)
+        with formatter.section("Example"):
+            for line in self.example.splitlines():
+                formatter.write_text(line)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="forecast")
+def app() -> None:
+    """Forecasts of negotiated deals: how they are accepted, and how they break down.
+
+    A deal is a folder with a deal.toml. Begin with: forecast run priors/ukraine_2025
+    """
+
+
+def command(example: str) -> Callable[[Callable[..., Any]], click.Command]:
+    """Register a command with its example."""
+    return app.command(cls=Examples, example=example)
+
+
+@command("forecast run priors/ukraine_2025 --paths 1000000")
+@DEAL
+@AS_OF
+@SET
+@SEED
+@ARCHIVE
+@click.option(
+    "--paths",
+    type=click.IntRange(1_000, 2_000_000_000),
+    default=1_000_000,
+    show_default=True,
+    help="Simulated futures.",
+)
+@click.option(
+    "--draws",
+    type=click.IntRange(400, 40_000),
+    default=4_000,
+    show_default=True,
+    help="Posterior draws; paths are spread over them evenly.",
+)
+@click.option("--threads", type=click.IntRange(1, 1024), default=None, help="Threads; all cores, if left out.")
+@click.option("--allow-held", is_flag=True, help="Exit with 0 even if the calibration fails its checks.")
+@click.option("--quiet", is_flag=True, help="Print the run's id only.")
+def run(
+    deal: Path, as_of: str | None, overrides: tuple[str, ...], quiet: bool, allow_held: bool, **settings: Any
+) -> None:
+    """Calibrate, simulate, archive and report a forecast of DEAL."""
+    from forecast.console import Console
+    from forecast.pipeline import RunSettings, load, run_forecast
+
+    console = Console(quiet=quiet)
+    loaded = load(deal, _overrides(overrides, as_of))
+    result = run_forecast(loaded, RunSettings(command=_command_line(), **settings), progress=console.progress)
+    console.print_run(result)
+    if result.held and not allow_held:
+        raise HeldError(f"{result.id}: held, not published:\n" + "\n".join(f"  {p}" for p in result.held))
+
+
+@command("forecast check priors/ukraine_2025")
+@DEAL
+@SET
+@AS_OF
+def check(deal: Path, overrides: tuple[str, ...], as_of: str | None) -> None:
+    """Read DEAL and say everything that is wrong with it."""
+    from forecast.deal.expand import expand
+    from forecast.inputs import load
+
+    loaded = load(deal, _overrides(overrides, as_of)).deal
+    process = expand(loaded)
+    counts = {
+        "parameters": loaded.file.parameters,
+        "flags": process.flags,
+        "hazards": process.hazards,
+        "scheduled events": process.scheduled,
+        "causes": process.causes,
+    }
+    found = ", ".join(f"{len(things)} {name}" for name, things in counts.items())
+    click.echo(f"{loaded.folder / 'deal.toml'}: no problems: {found}")
+
+
+@command("forecast explain priors/teaching --level process")
+@DEAL
+@SET
+@AS_OF
+@click.option(
+    "--level",
+    type=click.Choice(["deal", "process"]),
+    default="deal",
+    show_default=True,
+    help="The deal's words, or the primitives that they become.",
+)
+@click.option(
+    "--svg", type=click.Path(path_type=Path, dir_okay=False), help="Also write the state diagram to this file."
+)
+def explain(deal: Path, overrides: tuple[str, ...], as_of: str | None, level: str, svg: Path | None) -> None:
+    """Say DEAL in plain sentences, with its state diagram."""
+    from forecast.deal.describe import deal_sentences, process_sentences
+    from forecast.deal.diagram import diagram_svg, diagram_text
+    from forecast.deal.expand import expand
+    from forecast.inputs import load
+
+    loaded = load(deal, _overrides(overrides, as_of)).deal
+    process = expand(loaded)
+    click.echo(f"{loaded.file.deal.title}, as of {loaded.as_of}, to {loaded.horizon}\n")
+    click.echo(diagram_text(process) + "\n")
+    sentences = deal_sentences(loaded.file) if level == "deal" else process_sentences(process)
+    for sentence in sentences:
+        click.echo(f"• {sentence}")
+    if svg:
+        svg.write_text(diagram_svg(process), encoding="utf-8")
+        click.echo(f"\ndiagram: {svg}")
+
+
+@command("forecast list")
+@ARCHIVE
+def list_(archive: Path) -> None:
+    """List the runs of the archive, newest last."""
+    from forecast.console import Console
+    from forecast.pipeline import list_runs
+
+    Console().print_runs(list_runs(archive))
+
+
+list_.name = "list"
+app.add_command(list_, "list")
+app.commands.pop("list-", None)
+
+
+@command("forecast show latest --at 2030-03-15")
+@RUN
+@ARCHIVE
+@click.option("--at", metavar="DATE", help="Date of the table; the horizon, if left out.")
+def show(run_id: str, archive: Path, at: str | None) -> None:
+    """Print the probabilities of RUN (an id, the start of one, or `latest`)."""
+    from forecast.console import Console
+    from forecast.deal.overrides import parse_date
+    from forecast.pipeline import open_run
+
+    Console().print_forecast(open_run(run_id, archive), parse_date(at, "--at") if at else None)
+
+
+@command("forecast report latest --out ukraine.html")
+@RUN
+@ARCHIVE
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="File; report.html of the run, if left out."
+)
+def report(run_id: str, archive: Path, out: Path | None) -> None:
+    """Write the HTML report of RUN again, or to another file."""
+    from forecast.pipeline import write_run_report
+
+    click.echo(write_run_report(run_id, archive, out))
+
+
+@command("forecast diagnose latest --out diagnostics")
+@RUN
+@ARCHIVE
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("diagnostics"),
+    show_default=True,
+    help="Folder for the pictures and the page.",
+)
+def diagnose(run_id: str, archive: Path, out: Path) -> None:
+    """Write ArviZ diagnostics of the calibration behind RUN: pictures, a table and one HTML page."""
+    from forecast.pipeline import diagnose_run
+
+    click.echo(diagnose_run(run_id, archive, out))
+
+
+@command("forecast replay latest --path 4812")
+@RUN
+@ARCHIVE
+@click.option("--path", "number", type=click.IntRange(0), required=True, help="Number of the path, from 0.")
+def replay(run_id: str, archive: Path, number: int) -> None:
+    """Tell one simulated future of RUN as a dated story."""
+    from forecast.pipeline import replay_path
+
+    for line in replay_path(run_id, archive, number):
+        click.echo(line)
+
+
+@command("forecast verify latest")
+@RUN
+@ARCHIVE
+def verify(run_id: str, archive: Path) -> None:
+    """Check every file of RUN against its manifest."""
+    from forecast.errors import ArchiveError
+    from forecast.pipeline import open_run, verify_run
+
+    found = open_run(run_id, archive)
+    if problems := verify_run(found):
+        raise ArchiveError("\n".join(problems))
+    click.echo(f"{found.id}: every file is as it was written")
+
+
+@command("forecast sweep priors/ukraine_2025 --vary oral_worth=0.2,0.5,0.8 --vary verification.agreed=true,false")
+@DEAL
+@AS_OF
+@SET
+@SEED
+@ARCHIVE
+@click.option(
+    "--vary",
+    multiple=True,
+    required=True,
+    metavar="NAME=V1,V2,…",
+    help="A parameter, or a key of the deal file, and its values; several make a grid.",
+)
+@click.option(
+    "--paths",
+    type=click.IntRange(1_000, 100_000_000),
+    default=100_000,
+    show_default=True,
+    help="Simulated futures a cell.",
+)
+@click.option("--draws", type=click.IntRange(400, 40_000), default=4_000, show_default=True, help="Posterior draws.")
+@click.option("--threads", type=click.IntRange(1, 1024), default=None, help="Threads; all cores, if left out.")
+def sweep(deal: Path, as_of: str | None, overrides: tuple[str, ...], vary: tuple[str, ...], **settings: Any) -> None:
+    """Forecast DEAL once for every cell of a grid, with the same luck in every cell."""
+    from forecast.console import Console
+    from forecast.deal.overrides import parse_axis
+    from forecast.pipeline import RunSettings, load, run_sweep
+
+    console = Console()
+    axes = dict(parse_axis(text) for text in vary)
+    loaded = load(deal, _overrides(overrides, as_of))
+    result = run_sweep(loaded, axes, RunSettings(command=_command_line(), **settings), progress=console.progress)
+    console.print_sweep(result)
+
+
+def _overrides(pairs: tuple[str, ...], as_of: str | None) -> dict[str, Any]:
+    from forecast.deal.overrides import as_of_override, parse_value
+
+    result: dict[str, Any] = {}
+    for text in pairs:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise click.UsageError(f"--set {text!r}: write KEY=VALUE, e.g. verification.agreed=false")
+        result[key.strip()] = parse_value(value.strip())
+    return {**result, **as_of_override(as_of)}
+
+
+def _command_line() -> str:
+    return " ".join(["forecast", *sys.argv[1:]])
+
+
+def main() -> None:
+    """Entry point: an error of the input is its message and exit code 2, never a traceback."""
+    try:
+        app(standalone_mode=False)
+    except click.ClickException as err:
+        err.show()
+        sys.exit(2)
+    except click.exceptions.Abort:
+        click.echo("forecast: interrupted; nothing was written", err=True)
+        sys.exit(130)
+    except ForecastError as err:
+        for line in str(err).splitlines():
+            click.echo(f"forecast: error: {line}" if not line.startswith(" ") else line, err=True)
+        sys.exit(getattr(err, "exit_code", 2))

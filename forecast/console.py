@@ -1,0 +1,113 @@
+"""What the command line prints: plain tables on standard output, progress on standard error."""
+
+import sys
+import time
+from collections.abc import Iterable
+from datetime import date
+
+import click
+import numpy as np
+import xarray as xr
+
+from forecast.archive import Run
+from forecast.errors import ForecastError
+from forecast.pipeline import RunResult, headline_rows
+
+
+class Console:
+    """Prints results; `progress` draws a bar on a terminal and a line a stage elsewhere."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self._stage = ""
+        self._started = 0.0
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        """Show how far a stage has come; called from the pipeline."""
+        if self.quiet:
+            return
+        if stage != self._stage:
+            self._stage, self._started = stage, time.monotonic()
+        live, finished = sys.stderr.isatty(), done >= total
+        elapsed = time.monotonic() - self._started
+        if live:
+            width = 28
+            filled = width * done // max(total, 1)
+            left = elapsed * (total - done) / done if done else 0.0
+            rest = f"{elapsed:5.1f} s" if finished else f"{left:5.0f} s left"
+            click.echo(f"\r{stage:<12} {'█' * filled}{'·' * (width - filled)} {rest}  ", err=True, nl=finished)
+        elif finished:
+            click.echo(f"{stage:<12} {elapsed:.1f} s", err=True)
+
+    def print_run(self, result: RunResult) -> None:
+        """Print the headline of a run, and where it is."""
+        if self.quiet:
+            click.echo(result.id)
+            return
+        click.echo(f"\n{result.title}\nas of {result.as_of}, to {result.horizon}; {result.paths:,} paths\n")
+        self._headline(result.tree)
+        for note in result.notes:
+            click.echo(note)
+        click.echo(f"\nrun     {result.id}" + ("  (HELD: not published)" if result.held else ""))
+        click.echo(f"report  {result.path / 'report.html'}")
+
+    def print_runs(self, runs: Iterable[Run]) -> None:
+        """Print one line a run."""
+        rows = [
+            (
+                r.id,
+                str(r.manifest["attrs"]["as_of"]),
+                str(r.manifest["attrs"]["created"])[:19],
+                str(r.manifest["attrs"]["status"]),
+            )
+            for r in runs
+        ]
+        if not rows:
+            click.echo("no runs yet; make one with: forecast run priors/ukraine_2025")
+            return
+        width = max(len(r[0]) for r in rows)
+        click.echo(f"{'run':<{width}}  {'as of':<10}  {'made (UTC)':<19}  status")
+        for row in rows:
+            click.echo(f"{row[0]:<{width}}  {row[1]:<10}  {row[2]:<19}  {row[3]}")
+
+    def print_forecast(self, run: Run, at: date | None) -> None:
+        """Print the outcomes and causes of a run at one date."""
+        tree = run.open()
+        summary = tree["summary"].to_dataset()
+        times = tree["time"].to_numpy()
+        day = np.datetime64(at) if at else times[-1]
+        if not times[0] <= day <= times[-1]:
+            raise ForecastError(f"--at {at}: outside the forecast, {str(times[0])[:10]} to {str(times[-1])[:10]}")
+        index = int(np.searchsorted(times, day, side="right")) - 1
+        click.echo(f"{tree.attrs['title']}\nas of {tree.attrs['as_of']}; {run.id}\n")
+        self._headline(tree)
+        for dim, title in (("outcome", "outcome"), ("cause", "ended by")):
+            click.echo(f"\n{title} at {str(times[index])[:10]:<40}   chance   90 % interval   Monte Carlo")
+            for k, id_ in enumerate(tree[dim].to_numpy()):
+                row = [summary[f"{dim}_{q}"].to_numpy()[index, k] for q in ("mean", "lower", "upper", "mcse")]
+                label = str(tree[f"{dim}_label"].to_numpy()[k])
+                click.echo(_row(label if len(label) <= 52 else f"{label[:51]}…", *row) + f"   {id_}")
+
+    def _headline(self, tree: xr.DataTree) -> None:
+        click.echo(f"{'':<53} chance   90 % interval   Monte Carlo")
+        for label, mean, lower, upper, mcse in headline_rows(tree):
+            click.echo(_row(label, mean, lower, upper, mcse))
+
+    def print_sweep(self, result: "xr.Dataset") -> None:
+        """Print each cell of a sweep: the headline probabilities, and the difference from the first cell."""
+        axes = list(result.attrs["axes"].split(","))
+        mean = result["headline_mean"].stack(cell=axes)
+        difference = result["headline_difference"].stack(cell=axes)
+        error = result["headline_difference_mcse"].stack(cell=axes)
+        for h in result["headline"].to_numpy():
+            click.echo(f"\n{h}\n  {'cell':<60} chance   against the first cell")
+            for c in range(mean.sizes["cell"]):
+                cell = mean["cell"].to_numpy()[c]
+                name = ", ".join(f"{a}={v}" for a, v in zip(axes, cell if len(axes) > 1 else [cell], strict=True))
+                m, d, e = (float(x.sel(headline=h).isel(cell=c)) for x in (mean, difference, error))
+                click.echo(f"  {name:<60} {m:6.1%}   {d:+7.2%} ± {e:.2%}")
+        click.echo(f"\nsweep   {result.attrs['path']}")
+
+
+def _row(label: str, mean: float, lower: float, upper: float, mcse: float) -> str:
+    return f"{label:<53} {mean:6.1%}   {lower:5.1%} – {upper:5.1%}   ± {mcse:.2%}"

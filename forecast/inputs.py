@@ -1,0 +1,76 @@
+"""A deal with its reference classes, read and checked together; quick to import."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from forecast.calibrate.reference import ReferenceClass, check_parameters, load_class
+from forecast.deal.loader import load_deal
+from forecast.deal.model import Deal
+from forecast.errors import DealFileError, ReferenceClassError
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything that enters a forecast; the classes are cut at the as-of date."""
+
+    deal: Deal
+    classes: Mapping[str, ReferenceClass]
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """Name → sha256 of every input file."""
+        return {name: hashlib.sha256(f.read_bytes()).hexdigest() for name, f in self.files.items()}
+
+    @property
+    def digest(self) -> str:
+        """Hash of everything that enters: the files and what was laid over the deal."""
+        overrides = {k: str(v) for k, v in sorted(self.deal.overrides.items())}
+        return hashlib.sha256(json.dumps([self.hashes, overrides]).encode()).hexdigest()
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """Name under which the archive keeps it → every input file."""
+        deal = {f"deal/{f.name}": f for f in self.deal.inputs}
+        classes = {
+            f"reference/{id_}/{f.name}": f
+            for id_, c in sorted(self.classes.items())
+            for f in (c.folder / "class.toml", c.folder / c.table_file)
+        }
+        return {**deal, **classes}
+
+
+def load(path: Path | str, overrides: Mapping[str, Any] | None = None) -> Inputs:
+    """Read and check a deal and every reference class that it uses.
+
+    Parameters
+    ----------
+    path
+        A deal folder or its deal.toml; reference classes lie in the folder `reference` beside it.
+    overrides
+        Dotted key → value, laid over the deal file.
+
+    Raises
+    ------
+    DealFileError, ReferenceClassError
+        With one line for each problem found.
+    """
+    deal = load_deal(Path(path), overrides)
+    file = deal.folder / "deal.toml"
+    root = deal.folder.parent / "reference"
+    wanted = dict.fromkeys(p.reference.reference for p in deal.file.parameters.values() if p.reference)
+    classes: dict[str, ReferenceClass] = {}
+    problems: list[str] = []
+    for id_ in wanted:
+        try:
+            classes[id_] = load_class(root, id_).as_of(deal.as_of)
+        except ReferenceClassError as err:
+            problems += str(err).splitlines()
+    if not problems:
+        problems = [f"{file}: {p}" for p in check_parameters(deal.file.parameters, deal.experts, classes, deal.as_of)]
+    if problems:
+        raise DealFileError("\n".join(problems))
+    return Inputs(deal, classes)

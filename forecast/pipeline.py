@@ -1,0 +1,328 @@
+"""The few calls that a person, the command line or a flow makes; each a composition of pure stages."""
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from forecast.analysis.base_rates import base_rate_table
+from forecast.analysis.story import tell
+from forecast.analysis.sweep import assemble, hold, plan
+from forecast.archive import Archive, Run
+from forecast.calibrate.fit import Calibration, calibrate, draws_of
+from forecast.calibrate.gate import GateReport, judge
+from forecast.deal.describe import Description, describe
+from forecast.deal.expand import expand
+from forecast.errors import ForecastError
+from forecast.estimands import build_forecast, forecast_invariants
+from forecast.inputs import Inputs, load
+from forecast.process.compile import Program, compile_process
+from forecast.process.draws import Draws
+from forecast.simulate import record_paths, simulate
+from forecast.types import F64, monthly_grid, years_between
+
+type Progress = Callable[[str, int, int], None]
+
+SAMPLE_PATHS = 40_000  # paths whose whole history is kept, for storylines and conditional frequencies
+CHAINS = 4
+
+
+def _silent(_stage: str, _done: int, _total: int) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How a forecast is computed; none of it changes what is forecast, `threads` not even a bit of it."""
+
+    paths: int = 1_000_000
+    draws: int = 4_000
+    seed: int = 1
+    threads: int | None = None
+    archive: Path = Path("outputs")
+    command: str = "forecast.run_forecast(...)"
+
+    @property
+    def replicates(self) -> int:
+        """Paths a draw, rounded up."""
+        return max(1, -(-self.paths // self.n_draw))
+
+    @property
+    def n_draw(self) -> int:
+        """Draws, rounded up to the same number a chain."""
+        return -(-self.draws // CHAINS) * CHAINS
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A run that is in the archive."""
+
+    id: str
+    path: Path
+    title: str
+    as_of: date
+    horizon: date
+    paths: int
+    tree: xr.DataTree
+    held: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def calibrate_deal(
+    inputs: Inputs, settings: RunSettings, progress: Progress = _silent
+) -> tuple[Calibration, GateReport]:
+    """Fit every parameter of a deal in one joint model (or read the fit from the archive) and judge it."""
+    deal = inputs.deal
+    calibration = calibrate(
+        deal.file.parameters,
+        deal.experts,
+        inputs.classes,
+        deal.as_of,
+        seed=settings.seed,
+        cache=settings.archive / "calibrations",
+        draws=settings.n_draw // CHAINS,
+        chains=CHAINS,
+        progress=lambda done, total: progress("calibrate", done, total),
+    )
+    return calibration, judge(calibration.tree, deal.file.parameters)
+
+
+def simulate_deal(
+    inputs: Inputs, draws: Draws, settings: RunSettings, attrs: Mapping[str, Any], progress: Progress = _silent
+) -> tuple[Program, xr.DataTree]:
+    """Simulate a deal for given draws of its parameters; return its program and its Forecast."""
+    deal = inputs.deal
+    program = compile_process(expand(deal), draws)
+    counts = simulate(
+        program,
+        seed=settings.seed,
+        replicates=settings.replicates,
+        grid=_grid(inputs),
+        threads=settings.threads,
+        progress=lambda done, total: progress("simulate", done, total),
+    )
+    total = program.n_draw * settings.replicates
+    sample = np.unique(np.linspace(0, total - 1, min(SAMPLE_PATHS, total)).astype(np.int64))
+    log = record_paths(program, seed=settings.seed, paths=sample, replicates=settings.replicates)
+    rates = base_rate_table(program, log, deal.file.base_rates)
+    tree = build_forecast(program, counts, log, draws, dict(attrs), rates)
+    if problems := forecast_invariants(tree):
+        raise AssertionError("a forecast broke its own rules: " + "; ".join(problems))
+    return program, tree
+
+
+def run_forecast(inputs: Inputs, settings: RunSettings | None = None, progress: Progress = _silent) -> RunResult:
+    """Calibrate, simulate, archive and report one deal.
+
+    A run whose calibration fails the gate is written and marked held; `held` says why.
+    """
+    settings = settings or RunSettings()
+    deal = inputs.deal
+    archive = Archive(settings.archive)
+    calibration, gate = calibrate_deal(inputs, settings, progress)
+    draws = draws_of(calibration.tree, deal.file.parameters, inputs.classes)
+    attrs = _attrs(inputs, settings, calibration, gate)
+    program, tree = simulate_deal(inputs, draws, settings, attrs, progress)
+    description = describe(deal)
+
+    def add_report(folder: Path) -> None:
+        _write_report(folder / "report.html", tree, description, inputs, calibration, gate)
+
+    run = archive.write_run(tree, inputs.files, attrs, add_report)
+    progress("write", 1, 1)
+    return RunResult(
+        id=run.id,
+        path=run.path,
+        title=deal.file.deal.title,
+        as_of=deal.as_of,
+        horizon=deal.horizon,
+        paths=program.n_draw * settings.replicates,
+        tree=tree,
+        held=gate.problems,
+        notes=tuple(program.notes),
+    )
+
+
+def run_sweep(
+    inputs: Inputs, axes: Mapping[str, Sequence[Any]], settings: RunSettings, progress: Progress = _silent
+) -> xr.Dataset:
+    """Forecast a deal in every cell of a grid: one calibration, and the same luck in every cell."""
+    deal = inputs.deal
+    cells = plan(deal, axes)
+    variants = [load(deal.folder, {**deal.overrides, **c.overrides}) if c.overrides else inputs for c in cells]
+    calibration, gate = calibrate_deal(inputs, settings, progress)
+    if gate.problems:
+        raise ForecastError("the calibration fails its checks, so nothing was swept:\n" + "\n".join(gate.problems))
+    base = draws_of(calibration.tree, deal.file.parameters, inputs.classes)
+    figures = []
+    for n, (cell, variant) in enumerate(zip(cells, variants, strict=True)):
+        figures.append(_headline_figures(variant, hold(base, cell.fixed), settings))
+        progress("sweep", n + 1, len(cells))
+    labels = [label for label, _, _, _ in describe(deal).headline]
+    dataset = assemble(axes, labels, figures, settings.replicates, _attrs(inputs, settings, calibration, gate))
+    path = Archive(settings.archive).write_dataset(dataset, kind="sweep")
+    return dataset.assign_attrs(path=str(path))
+
+
+def _headline_figures(inputs: Inputs, draws: Draws, settings: RunSettings) -> F64:
+    """Per-draw fractions (draw, headline) of one cell."""
+    program = compile_process(expand(inputs.deal), draws)
+    headline = describe(inputs.deal).headline
+    days = sorted({day for _, _, _, day in headline} | {inputs.deal.horizon})
+    grid = np.array([years_between(inputs.deal.as_of, d) for d in days])
+    counts = simulate(program, seed=settings.seed, replicates=settings.replicates, grid=grid, threads=settings.threads)
+    columns = []
+    for _, variable, name, day in headline:
+        source, names = {
+            "state_probability": (counts.state, program.flags),
+            "outcome_probability": (counts.outcome, program.outcomes),
+            "cumulative_incidence": (counts.cause, program.causes),
+        }[variable]
+        if name in names:
+            columns.append(source[:, days.index(day), names.index(name)] / counts.replicates)
+        else:  # a clause that this cell leaves out cannot come about
+            columns.append(np.zeros(program.n_draw))
+    return np.stack(columns, axis=1)
+
+
+# ---- runs in the archive -------------------------------------------------------------------------
+
+
+def list_runs(archive: Path = Path("outputs")) -> list[Run]:
+    """List the whole runs of an archive, oldest first."""
+    return Archive(archive).list_runs()
+
+
+def open_run(run_id: str, archive: Path = Path("outputs")) -> Run:
+    """Open a run by its id, the unique start of one, or "latest"."""
+    return Archive(archive).open(run_id)
+
+
+def verify_run(run: Run) -> list[str]:
+    """Name every file of a run that is not as it was written."""
+    return Archive(run.path.parent.parent).verify(run)
+
+
+def write_run_report(run_id: str, archive: Path = Path("outputs"), out: Path | None = None) -> Path:
+    """Write the report of a run from what the archive holds; return the file."""
+    run = open_run(run_id, archive)
+    if out is None:
+        return run.path / "report.html"
+    inputs, calibration, gate = _stored(run, archive)
+    _write_report(out, run.open(), describe(inputs.deal), inputs, calibration, gate)
+    return out
+
+
+def diagnose_run(run_id: str, archive: Path = Path("outputs"), out: Path = Path("diagnostics")) -> Path:
+    """Write the ArviZ diagnostics of the calibration behind a run; return the page."""
+    from forecast.report.diagnostics import write_diagnostics
+
+    inputs, calibration, _ = _stored(open_run(run_id, archive), archive)
+    return write_diagnostics(out, calibration.tree, inputs.deal.file.parameters)
+
+
+def replay_path(run_id: str, archive: Path, number: int) -> Iterator[str]:
+    """Tell one path of a run as a dated story, from the stored deal, calibration and seed."""
+    run = open_run(run_id, archive)
+    attrs = run.manifest["attrs"]
+    total = int(attrs["paths"])
+    if not 0 <= number < total:
+        raise ForecastError(f"--path {number}: the run has paths 0 to {total - 1}")
+    inputs, calibration, _ = _stored(run, archive)
+    draws = draws_of(calibration.tree, inputs.deal.file.parameters, inputs.classes)
+    program = compile_process(expand(inputs.deal), draws)
+    log = record_paths(program, seed=int(attrs["seed"]), paths=np.array([number]), replicates=int(attrs["replicates"]))
+    yield f"{attrs['title']}: path {number} of {total:,} (run {run.id})"
+    yield from tell(program, log)
+
+
+def headline_rows(tree: xr.DataTree) -> list[tuple[str, float, float, float, float]]:
+    """(label, mean, lower, upper, mcse) of each headline probability of a stored forecast."""
+    rows = []
+    summary = tree["summary"].to_dataset()
+    times = tree["time"].to_numpy()
+    for label, variable, name, day in json.loads(tree.attrs["headline"]):
+        dim = {"state_probability": "state", "outcome_probability": "outcome", "cumulative_incidence": "cause"}[
+            variable
+        ]
+        t = int(np.searchsorted(times, np.datetime64(day), side="right")) - 1
+        k = list(tree[dim].to_numpy()).index(name)
+        mean, lower, upper, mcse = (float(summary[f"{dim}_{q}"][t, k]) for q in ("mean", "lower", "upper", "mcse"))
+        rows.append((label, mean, lower, upper, mcse))
+    return rows
+
+
+def _stored(run: Run, archive: Path) -> tuple[Inputs, Calibration, GateReport]:
+    attrs = run.manifest["attrs"]
+    inputs = load(run.path / "inputs" / "deal", json.loads(attrs["overrides"]))
+    settings = RunSettings(
+        paths=int(attrs["paths"]), draws=int(attrs["draws"]), seed=int(attrs["seed"]), archive=archive
+    )
+    return inputs, *calibrate_deal(inputs, settings)
+
+
+def _grid(inputs: Inputs) -> F64:
+    deal = inputs.deal
+    days = sorted({*monthly_grid(deal.as_of, deal.horizon), *(d for _, _, _, d in describe(deal).headline)})
+    return np.array([years_between(deal.as_of, d) for d in days])
+
+
+def _attrs(inputs: Inputs, settings: RunSettings, calibration: Calibration, gate: GateReport) -> dict[str, str | int]:
+    deal = inputs.deal
+    packages = ("forecast", "numpy", "numba", "pymc", "pytensor", "nutpie", "xarray", "zarr")
+    return {
+        "Conventions": "CF-1.11",
+        "deal_id": deal.id,
+        "title": deal.file.deal.title,
+        "deal_digest": inputs.digest,
+        "as_of": str(deal.as_of),
+        "horizon": str(deal.horizon),
+        "seed": settings.seed,
+        "draws": settings.n_draw,
+        "replicates": settings.replicates,
+        "paths": settings.n_draw * settings.replicates,
+        "status": "held" if gate.problems else "published",
+        "held_reasons": json.dumps(gate.problems),
+        "headline": json.dumps([[a, b, c, str(d)] for a, b, c, d in describe(deal).headline], ensure_ascii=False),
+        "overrides": json.dumps({k: str(v) if isinstance(v, date) else v for k, v in deal.overrides.items()}),
+        "command": settings.command,
+        "git_commit": _git_commit(),
+        "versions": json.dumps({"python": platform.python_version(), **{p: version(p) for p in packages}}),
+        "inputs": json.dumps(inputs.hashes),
+        "calibration_digest": calibration.digest,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _git_commit() -> str:
+    """Commit of the code that runs, with a + where it has been changed since; empty outside a checkout."""
+    here = Path(__file__).parent
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(here), *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True, env=environment)
+        return done.stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--", str(here)) else "")
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def _write_report(
+    path: Path, tree: xr.DataTree, description: Description, inputs: Inputs, calibration: Calibration, gate: GateReport
+) -> None:
+    from forecast.report.health import health_of, sources_of
+    from forecast.report.html import write_report
+
+    write_report(path, tree, description, health_of(calibration, gate), sources_of(inputs))
