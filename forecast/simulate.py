@@ -9,7 +9,7 @@ from threading import Event
 import numpy as np
 
 from forecast.errors import ForecastError
-from forecast.kernels.gsmp import run_draws, run_path
+from forecast.kernels.gsmp import run_draws, run_path, worth_each
 from forecast.kernels.layout import Log, Tally, Work
 from forecast.process.compile import Program
 from forecast.types import F64, I32, I64
@@ -216,10 +216,10 @@ def _counts(program: Program, arrays: tuple[np.ndarray, ...], grid: F64, replica
     """Drop the slot behind the grid, and turn meters into amounts."""
     cause, outcome, state, fired, count, offset, square = (a[draws] for a in arrays)
     n = len(grid)
-    rate = program.values.discount[draws][:, None, :]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        worth = np.where(rate == 0.0, grid[None, :, None], -np.expm1(-rate * grid[None, :, None]) / rate)
-    metered = count[:, :n] * worth + offset[:, :n]
+    rate = program.values.discount[draws]
+    discounted = np.empty((n, *rate.shape))
+    worth_each(grid, rate.ravel(), discounted.reshape(n, -1))
+    metered = count[:, :n] * discounted.swapaxes(0, 1) + offset[:, :n]
     amount = program.consequence_amount[draws]
     meter = program.consequence_meter
     return Counts(

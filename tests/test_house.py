@@ -141,13 +141,10 @@ def test_every_package_is_locked_with_digests() -> None:
         assert all(file["hash"].startswith("sha256:") for file in files), package["name"]
 
 
-def test_one_test_command_everywhere() -> None:
-    command = "python3 bootstrap.py pytest"
-    for name in ("README.md", "CONTRIBUTING.md", ".ci/run", ".github/workflows/ci.yml"):
-        lines = [line.strip() for line in (ROOT / name).read_text(encoding="utf-8").splitlines()]
-        assert any(line in {command, f"exec {command}", f"run: {command}", f"- run: {command}"} for line in lines), (
-            f"{name} does not hold the test command `{command}` as a line of its own"
-        )
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", ".ci/run", ".github/workflows/ci.yml"])
+def test_one_test_command_everywhere(name: str) -> None:
+    line = re.compile(r"^\s*(?:\$ |- run: |exec )?python3 bootstrap\.py pytest(?:\s+#.*)?$", re.MULTILINE)
+    assert line.search((ROOT / name).read_text(encoding="utf-8"))
 
 
 def test_files_named_in_the_workflow_exist() -> None:

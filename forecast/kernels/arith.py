@@ -15,6 +15,8 @@ MASK = U(0xFFFFFFFF)
 MUL0, MUL1 = U(0xD2511F53), U(0xCD9E8D57)
 KEY0, KEY1 = U(0x9E3779B9), U(0xBB67AE85)
 S32, S6, S26 = U(32), U(6), U(26)
+FRACTION, HALF = 0x000FFFFFFFFFFFFF, 0x3FE0000000000000  # bits of a double: its fraction; the exponent of 0.5
+SPLITTER = 134217729.0  # 2^27 + 1
 TWO_52 = 1.0 / 4503599627370496.0
 
 LN2_HI, LN2_LO, INV_LN2 = 6.93147180369123816490e-01, 1.90821492927058770002e-10, 1.44269504088896338700
@@ -50,20 +52,38 @@ def uniform(seed, draw, replicate, key, occurrence):
 
 
 @kernel
-def log(x):
-    """Natural logarithm of a positive, finite x."""
-    m, e = math.frexp(x)
+def split(x):
+    """(m, e) with x = m·2^e and √½ ≤ m < √2, for a positive, finite x."""
+    shift = 0
+    if x < 2.2250738585072014e-308:  # no leading one in its bits
+        x *= 18014398509481984.0
+        shift = 54
+    bits = np.float64(x).view(np.int64)
+    e = (bits >> 52) - 1022 - shift
+    m = np.int64((bits & FRACTION) | HALF).view(np.float64)
     if m < 0.7071067811865476:
         m *= 2.0
         e -= 1
+    return m, e
+
+
+@kernel
+def series(s):
+    """log((1 + s)/(1 − s)) / s − 2, for s = f/(2 + f) and m = 1 + f in `split`'s range."""
+    z = s * s
+    w = z * z
+    return z * (LG1 + w * (LG3 + w * (LG5 + w * LG7))) + w * (LG2 + w * (LG4 + w * LG6))
+
+
+@kernel
+def log(x):
+    """Natural logarithm of a positive, finite x."""
+    m, e = split(x)
     k = np.float64(e)
     f = m - 1.0
     s = f / (2.0 + f)
-    z = s * s
-    w = z * z
-    r = z * (LG1 + w * (LG3 + w * (LG5 + w * LG7))) + w * (LG2 + w * (LG4 + w * LG6))
     h = 0.5 * f * f
-    return k * LN2_HI - ((h - (s * (h + r) + k * LN2_LO)) - f)
+    return k * LN2_HI - ((h - (s * (h + series(s)) + k * LN2_LO)) - f)
 
 
 @kernel
@@ -80,15 +100,42 @@ def exp(x):
     t = r * r
     c = r - t * (P1 + t * (P2 + t * (P3 + t * (P4 + t * P5))))
     y = 1.0 - ((lo - (r * c) / (2.0 - c)) - hi)
+    if -1000.0 < k < 1000.0:
+        return y * np.int64((np.int64(k) + 1023) << 52).view(np.float64)
     return math.ldexp(y, int(k))
 
 
 @kernel
+def product(a, b):
+    """(a·b, what rounding took from it): Dekker's product, exact without FMA."""
+    p = a * b
+    t = SPLITTER * a
+    a_hi = t - (t - a)
+    t = SPLITTER * b
+    b_hi = t - (t - b)
+    a_lo, b_lo = a - a_hi, b - b_hi
+    return p, ((a_hi * b_hi - p) + a_hi * b_lo + a_lo * b_hi) + a_lo * b_lo
+
+
+@kernel
 def power(x, c):
-    """x^c for x ≥ 0 and c > 0; relative error about |c·log x| ulp."""
+    """x^c for x ≥ 0 and 0 < c < 10^6, below 2 ulp: c·log x in two doubles, so that e^… keeps its digits."""
     if x <= 0.0:
         return 0.0
-    return exp(c * log(x))
+    m, e = split(x)
+    k, f = np.float64(e), m - 1.0
+    d = 2.0 + f
+    s = f / d
+    p, lost = product(s, d)
+    s_lo = ((f - p) - lost - s * (f - (d - 2.0))) / d
+    hi, big = 2.0 * s, k * LN2_HI
+    total = big + hi  # if k is not 0, big is the larger one
+    lo = (hi - (total - big)) if e != 0 else 0.0
+    lo += 2.0 * s_lo + s * series(s) + k * LN2_LO
+    p, lost = product(c, total)
+    lost += c * lo
+    whole = p + lost
+    return exp(whole) * (1.0 + (lost - (whole - p)))
 
 
 @allocating_kernel

@@ -14,6 +14,7 @@ from forecast.kernels.layout import WEIBULL, Tally
 
 U = np.uint64
 ZERO, ONE = U(0), U(1)
+MAX_STEPS = 1_000_000  # events on one path
 
 
 @kernel
@@ -105,28 +106,29 @@ def arm(s, v, w, d, r, k, t, flags, seed):
 
 
 @kernel
+def weight_of(s, v, d, b, flags):
+    """Weight of branch b: its probability, or e^logit times the modifiers that hold."""
+    return v.weight[d, b] * factor(s, v, d, s.branch_mod[b], s.branch_mod[b + 1], flags)
+
+
+@kernel
 def choose(s, v, d, r, event, entry, flags, seed):
-    """Branch of a scheduled event: its number over all branches."""
-    first, last = s.sch_branch[event], s.sch_branch[event + 1]
-    if last - first == 1:
+    """Branch of a scheduled event: its number over all branches; the rest is its last one."""
+    first, last = s.sch_branch[event], s.sch_branch[event + 1] - 1
+    if last == first:
         return first
     u = uniform(seed, d, r, s.sch_key[event], entry)
-    if s.sch_logit[event] == 0:
-        for b in range(first, last - 1):
-            if u < v.weight[d, b]:
-                return b
-            u -= v.weight[d, b]
-        return last - 1
-    total = 1.0
-    for b in range(first, last - 1):
-        total += v.weight[d, b] * factor(s, v, d, s.branch_mod[b], s.branch_mod[b + 1], flags)
-    u *= total
-    for b in range(first, last - 1):
-        weight = v.weight[d, b] * factor(s, v, d, s.branch_mod[b], s.branch_mod[b + 1], flags)
-        if u < weight:
+    if s.sch_logit[event] != 0:
+        total = 1.0
+        for b in range(first, last):
+            total += weight_of(s, v, d, b, flags)
+        u *= total
+    reached = 0.0
+    for b in range(first, last):
+        reached += weight_of(s, v, d, b, flags)
+        if u < reached:
             return b
-        u -= weight
-    return last - 1
+    return last
 
 
 @kernel
@@ -158,7 +160,18 @@ def outcome_of(s, flags, cause):
 @kernel
 def worth(t, rate):
     """Discounted time: the integral of e^(−rate·u) from 0 to t."""
-    return t if rate == 0.0 else (1.0 - exp(-rate * t)) / rate
+    x = rate * t
+    if x < 1e-3:  # the series; 1 − e^(−x) would lose digits
+        return t * (1.0 - x / 2.0 * (1.0 - x / 3.0 * (1.0 - x / 4.0 * (1.0 - x / 5.0))))
+    return (1.0 - exp(-x)) / rate
+
+
+@kernel
+def worth_each(time, rate, out):
+    """Discounted time of every time (row) and rate (column)."""
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[i, j] = worth(time[i], rate[j])
 
 
 @kernel
@@ -222,56 +235,76 @@ def move_clocks(s, w, e, t):
 
 
 @kernel
-def apply(s, v, w, tally, d, r, e, t, i, flags, seed):
-    """Apply effect e (of hazard e, if it is one) at time t; return the new flags."""
+def apply(s, v, w, d, r, e, t, flags, seed):
+    """Apply effect e (of hazard e, if it is one) at time t to the clocks and hazards; return the new flags."""
     new = (flags | s.eff_set[e]) & ~s.eff_clear[e]
     changed = new ^ flags
     touched = s.eff_stop[e] | s.eff_start[e]
-    n = w.fire.size
-    if s.eff_end[e] < 0:
-        for k in range(n):
-            c = s.haz_clock[k]
-            if (s.haz_depends[k] & changed) != ZERO or (c >= 0 and (touched & (ONE << U(c))) != ZERO):
-                settle(s, v, w, d, k, t)
-                w.fire[k] = -1.0
-        if touched != ZERO:
-            move_clocks(s, w, e, t)
-        for k in range(n):
-            if w.fire[k] < 0.0 or k == e:
-                arm(s, v, w, d, r, k, t, new, seed)
-    if changed != ZERO:
-        for j in range(s.eff_flag[e], s.eff_flag[e + 1]):
-            f = s.flag_list[j]
-            bit = ONE << U(f)
-            if (changed & bit) != ZERO:
-                tally.state[i, f] += 1 if (new & bit) != ZERO else -1
+    first, last = s.eff_haz[e], s.eff_haz[e + 1]
+    for j in range(first, last):  # hazards that the effect may touch
+        k, c = s.haz_list[j], s.haz_clock[s.haz_list[j]]
+        if (s.haz_depends[k] & changed) != ZERO or (c >= 0 and (touched & (ONE << U(c))) != ZERO):
+            settle(s, v, w, d, k, t)
+            w.fire[k] = -1.0
+    if touched != ZERO:
+        move_clocks(s, w, e, t)
+    for j in range(first, last):
+        k = s.haz_list[j]
+        if w.fire[k] < 0.0 or k == e:
+            arm(s, v, w, d, r, k, t, new, seed)
     return new
 
 
 @kernel
-def next_due(s, w, p):
-    """Scheduled event that comes next: (time, place in the aged list or −1 for the calendar)."""
-    t, which = s.cal_time[p], -1
-    event = s.cal_event[p]
-    for a in range(w.due.size):
-        if w.due[a] < t or (w.due[a] == t and s.aged_event[a] < event):
-            t, which, event = w.due[a], a, s.aged_event[a]
-    return t, which
+def count_state(s, tally, e, i, changed, new):
+    """Enter the flags that effect e has changed into the tally."""
+    for j in range(s.eff_flag[e], s.eff_flag[e + 1]):
+        bit = ONE << U(s.flag_list[j])
+        if (changed & bit) != ZERO:
+            tally.state[i, s.flag_list[j]] += 1 if (new & bit) != ZERO else -1
 
 
 @kernel
-def first_hazard(w):
-    """Hazard that fires next, and when."""
+def first_of(times):
+    """Place and value of the smallest; (−1, inf) if there is none."""
     k, t = -1, np.inf
-    for j in range(w.fire.size):
-        if w.fire[j] < t:
-            k, t = j, w.fire[j]
+    for j in range(times.size):
+        if times[j] < t:
+            k, t = j, times[j]
     return k, t
 
 
 @kernel
+def next_scheduled(s, w, p, limit, flags):
+    """Skip what is not enabled; return the first entry that is, if it is due by `limit`.
+
+    Gives (time, event, occurrence, next calendar entry); the event is −1 where a hazard or the horizon
+    comes first. Nothing else can change between two entries, so no hazard is looked at again.
+    """
+    a, t_aged = first_of(w.due)
+    while True:
+        t, event = s.cal_time[p], s.cal_event[p]
+        if a >= 0 and (t_aged < t or (t_aged == t and s.aged_event[a] < event)):
+            if t_aged > limit:
+                return t_aged, -1, 0, p
+            t, event, entry = t_aged, s.aged_event[a], w.starts[s.aged_clock[a]]
+            w.due[a] = np.inf
+            a, t_aged = first_of(w.due)
+        else:
+            if t > limit:
+                return t, -1, 0, p
+            entry = s.cal_entry[p]
+            p += 1
+        if holds(s, s.sch_cond[event], flags):
+            return t, event, entry, p
+
+
+@kernel
 def run_path(s, v, w, tally, path_log, grid, d, r, seed):
-    """Simulate path (d, r) and add it to the tally; return (events, cause or −1, time of the end)."""
+    """Simulate path (d, r) and add it to the tally; return (events, cause or −1, time of the end).
+
+    A path that never comes to an end, because a rate is beyond all measure, is given up with the time −1.
+    """
     horizon, flags, cause, t = s.horizon[0], s.flags0[0], -1, 0.0
     n_haz, steps, p = w.fire.size, 0, 0
     begin(s, v, w, d, r, seed)
@@ -279,44 +312,44 @@ def run_path(s, v, w, tally, path_log, grid, d, r, seed):
     tally.outcome[0, outcome] += 1
     meter(s, v, w, tally, d, 0.0, 0, flags, False)
     while cause < 0:
-        k, t_haz = first_hazard(w)
-        t_due, a = next_due(s, w, p)
-        if t_haz < t_due and t_haz <= horizon:
+        k, t_haz = first_of(w.fire)
+        t, event, entry, p = next_scheduled(s, w, p, min(t_haz, horizon), flags)
+        if event >= 0:
+            e = n_haz + choose(s, v, d, r, event, entry, flags, seed)
+        elif t_haz <= horizon:
             t, e = t_haz, k
             w.count[k] += 1
             w.left[k] = -log(uniform(seed, d, r, s.haz_key[k], w.count[k]))
             w.base[k] = cumulative(s, v, d, k, age_of(s, w, k, t))
-        elif t_due <= horizon:
-            t = t_due
-            event = s.cal_event[p] if a < 0 else s.aged_event[a]
-            entry = s.cal_entry[p] if a < 0 else w.starts[s.aged_clock[a]]
-            if a < 0:
-                p += 1
-            else:
-                w.due[a] = np.inf
-            if not holds(s, s.sch_cond[event], flags):
-                continue
-            e = n_haz + choose(s, v, d, r, event, entry, flags, seed)
         else:
             break
-        i = slot(grid, t)
         if steps < path_log.time.size:
             path_log.time[steps], path_log.event[steps] = t, e
         steps += 1
+        if steps > MAX_STEPS:
+            return steps, -1, -1.0
+        i = slot(grid, t)
         tally.fired[e] += 1
-        before = flags
-        flags = apply(s, v, w, tally, d, r, e, t, i, flags, seed)
         cause = s.eff_end[e]
-        lump(s, v, w, tally, d, t, i, e)
-        if flags != before or cause >= 0:
+        before = flags
+        if cause < 0:
+            flags = apply(s, v, w, d, r, e, t, flags, seed)
+        else:
+            flags = (flags | s.eff_set[e]) & ~s.eff_clear[e]
+            tally.cause[i, cause] += 1
+        changed = flags ^ before
+        if changed != ZERO:
+            count_state(s, tally, e, i, changed, flags)
+        if s.lumps[0] != 0:
+            lump(s, v, w, tally, d, t, i, e)
+        if cause >= 0 or (changed & s.meter_reads[0]) != ZERO:
             meter(s, v, w, tally, d, t, i, flags, cause >= 0)
+        if cause >= 0 or (changed & s.out_reads[0]) != ZERO:
             now = outcome_of(s, flags, cause)
             if now != outcome:
                 tally.outcome[i, outcome] -= 1
                 tally.outcome[i, now] += 1
                 outcome = now
-        if cause >= 0:
-            tally.cause[i, cause] += 1
     if cause < 0:
         t = horizon
         meter(s, v, w, tally, d, t, grid.size, flags, True)
@@ -329,7 +362,10 @@ def run_path(s, v, w, tally, path_log, grid, d, r, seed):
 def run_draws(
     s, v, w, path_log, grid, first, last, replicates, seed, cause, outcome, state, fired, count, offset, square
 ):
-    """Simulate all paths of draws first … last − 1 into their own rows of the tallies."""
+    """Simulate all paths of draws first … last − 1 into their own rows of the tallies.
+
+    Returns −1, or the draw in which a path had no end.
+    """
     from_start = s.flags0[0]
     for d in range(first, last):
         tally = Tally(cause[d], outcome[d], state[d], fired[d], count[d], offset[d], square[d])
@@ -337,7 +373,8 @@ def run_draws(
             if (from_start & (ONE << U(f))) != ZERO:
                 state[d, 0, f] += replicates
         for r in range(replicates):
-            run_path(s, v, w, tally, path_log, grid, d, r, seed)
+            if run_path(s, v, w, tally, path_log, grid, d, r, seed)[2] < 0.0:
+                return d
         for i in range(1, cause.shape[1]):
             for j in range(cause.shape[2]):
                 cause[d, i, j] += cause[d, i - 1, j]
@@ -348,3 +385,4 @@ def run_draws(
             for j in range(count.shape[2]):
                 count[d, i, j] += count[d, i - 1, j]
                 offset[d, i, j] += offset[d, i - 1, j]
+    return -1

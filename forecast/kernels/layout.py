@@ -57,11 +57,16 @@ class Structure(NamedTuple):
     eff_end: I64  # (e,) cause, −1 where the path goes on
     eff_flag: I64  # (e + 1,) into flag_list: the flags that the effect touches
     flag_list: I64
+    eff_haz: I64  # (e + 1,) into haz_list: the hazards that it may touch, itself included
+    haz_list: I64
     out_cond: I64  # (o − 1,) the last class is the rest
     out_cause: U64  # (o − 1,) bit per cause; 0: paths that have not ended
+    out_reads: U64  # (1,) flags that any class reads
     meter_cond: I64  # (x,) condition of a flow, −1 for a lump sum
     meter_first: I64  # (x,) first and …
     meter_last: I64  # (x,) … last + 1 of the events that fire a lump sum
+    meter_reads: U64  # (1,) flags that any flow reads
+    lumps: I64  # (1,) how many meters are lump sums
 
 
 class Values(NamedTuple):

@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import reduce
+from operator import or_
 
 import numpy as np
 
@@ -248,6 +250,10 @@ class _Conditions:
         }
 
 
+def _union(masks: Iterator[int]) -> int:
+    return reduce(or_, masks, 0)
+
+
 def _u64(values: Iterator[int] | Sequence[int]) -> U64:
     return np.array(list(values), dtype=np.uint64)
 
@@ -291,6 +297,11 @@ def _structure(process: Process, numbers: _Numbers) -> tuple[Structure, list[str
     branches = _branches(process)
     effects = _firings(process)[1]
     touched = [sorted({flags[x] for x in (*e.set, *e.clear)}) for e in effects]
+    depends = [
+        conditions.reads(h.when) | conditions.reads(Condition(all=tuple(m.when for m in h.modifiers if m.when)))
+        for h in process.hazards
+    ]
+    refreshed = [_refreshed(process, n, e, depends, flags) for n, e in enumerate(effects)]
     edges = [_edges(h, numbers) for h in process.hazards]
     modifiers = [_literals((m.when,) if m.when else (), flags) for _, m in _modifiers(process)]
     calendar, notes = _calendar(process)
@@ -308,10 +319,7 @@ def _structure(process: Process, numbers: _Numbers) -> tuple[Structure, list[str
         "haz_kind": _i64(_kind(h, e) for h, e in zip(process.hazards, edges, strict=True)),
         "haz_cond": _i64(conditions.add(h.when) for h in process.hazards),
         "haz_clock": _i64(clocks[h.clock] if h.clock else -1 for h in process.hazards),
-        "haz_depends": _u64(
-            conditions.reads(h.when) | conditions.reads(Condition(all=tuple(m.when for m in h.modifiers if m.when)))
-            for h in process.hazards
-        ),
+        "haz_depends": _u64(depends),
         "haz_bin": _pointer(len(e) for e in edges),
         "haz_mod": haz_mod,
         "haz_key": _u64(event_key(h.id) for h in process.hazards),
@@ -334,11 +342,16 @@ def _structure(process: Process, numbers: _Numbers) -> tuple[Structure, list[str
         "eff_end": _i64(causes[e.end] if e.end else -1 for e in effects),
         "eff_flag": _pointer(len(t) for t in touched),
         "flag_list": _i64([f for t in touched for f in t]),
+        "eff_haz": _pointer(len(t) for t in refreshed),
+        "haz_list": _i64([k for t in refreshed for k in t]),
         "out_cond": _i64(conditions.add(o.when) for o in process.outcomes[:-1]),
         "out_cause": _u64(_mask(o.causes, causes) for o in process.outcomes[:-1]),
         "meter_cond": _i64(conditions.add(m.condition) if m.condition is not None else -1 for m in meters),
         "meter_first": _i64(m.firings[0] for m in meters),
         "meter_last": _i64(m.firings[1] for m in meters),
+        "out_reads": _u64([_union(conditions.reads(o.when) for o in process.outcomes if o.when)]),
+        "meter_reads": _u64([_union(conditions.reads(m.condition) for m in meters if m.condition)]),
+        "lumps": _i64([sum(m.condition is None for m in meters)]),
     }
     numbers.problems += [
         f"event {process.scheduled[n].id!r}: at an age of {a.age:.3g} years; it must be more than {MIN_AGE} years"
@@ -346,6 +359,13 @@ def _structure(process: Process, numbers: _Numbers) -> tuple[Structure, list[str
         if a.age < MIN_AGE
     ]
     return Structure(**{**fields, **conditions.arrays()}), notes
+
+
+def _refreshed(process: Process, n: int, e: Effect, depends: Sequence[int], flags: Mapping[str, int]) -> list[int]:
+    """Hazards that effect `n` may change: they read one of its flags or clocks, or are what has just fired."""
+    changes = _mask((*e.set, *e.clear), flags)
+    clocks = {*e.start, *e.stop}
+    return [k for k, h in enumerate(process.hazards) if k == n or depends[k] & changes or h.clock in clocks]
 
 
 def _edges(h: Hazard, numbers: _Numbers) -> F64:

@@ -1,0 +1,200 @@
+"""One joint PyMC model of every parameter of a deal: reference classes, experts, distributions.
+
+All classes share one vector of bases, one of spreads and one of effects (`class__base`, ...), with the
+class in the coordinate: a graph of a dozen nodes compiles in seconds, one of ten nodes a class in minutes.
+Each parameter of the deal, constants excepted, is a pm.Deterministic of its own name, with dim
+`<parameter>__entry` where it has several entries; `<class>__effect` holds the effect of each level.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+
+from forecast.calibrate.elicit import beliefs, pool
+from forecast.calibrate.likelihoods import dirichlet_multinomial, weibull_spells
+from forecast.calibrate.predictor import Classes, Part, join
+from forecast.calibrate.reference import ReferenceClass, check_parameters
+from forecast.calibrate.values import add_values
+from forecast.deal.parameters import Distribution, ExpertRow, Parameter
+from forecast.errors import ReferenceClassError
+from forecast.types import F64
+
+type Tensor = Any  # a symbolic array: PyTensor has no types that mypy could follow
+
+
+def build_model(
+    parameters: Mapping[str, Parameter],
+    experts: Sequence[ExpertRow],
+    classes: Mapping[str, ReferenceClass],
+    as_of: date,
+) -> pm.Model:
+    """Build the joint model of all parameters but the constants.
+
+    Parameters
+    ----------
+    parameters, experts
+        Of the deal; answers given after `as_of` are left out.
+    classes
+        Those that the parameters name, by id; they are cut at `as_of` here, again if need be.
+
+    Raises
+    ------
+    ReferenceClassError
+        With one line for each parameter that asks for what its class or the experts cannot give.
+    """
+    if problems := check_parameters(parameters, experts, classes, as_of):
+        raise ReferenceClassError("\n".join(problems))
+    references = {k: p.reference for k, p in parameters.items() if p.reference}
+    used = {r.reference: classes[r.reference].as_of(as_of) for r in references.values()}
+    asked = {k: p.experts for k, p in parameters.items() if p.experts}
+    with pm.Model() as model:
+        if used:
+            add_values(references, add_classes(join(list(used.values()))))
+        if asked:
+            add_elicited(asked, experts, as_of)
+        add_distributions({k: p.distribution for k, p in parameters.items() if p.distribution})
+    return model
+
+
+# ---- reference classes ---------------------------------------------------------------------------
+
+
+def add_classes(classes: Classes) -> dict[str, Part]:
+    """Add classes to the model in context, with what was observed; return their parts by id.
+
+    The linear predictor of entry n of all tables is base[n's outcome] + sum_j x[n, j] * effect[k[n, j]],
+    effect ~ Normal(0, spread of its covariate). What is sampled is effect / spread^(1 - c): c = 0, not
+    centred, suits terms of which the data say little, c = 1, centred, those of which they say much
+    (Papaspiliopoulos, Roberts and Sköld 2007).
+    """
+    pm.modelcontext(None).add_coords(classes.coords)
+    base = pm.Normal("class__base", classes.centre, classes.sd, dims="class__outcome")
+    effect: Tensor = np.zeros(1)
+    eta = base[classes.base_of]
+    if len(classes.spread_of):
+        spread = pm.HalfNormal("class__spread", classes.spread_sd, dims="class__covariate")
+        each, c = spread[classes.spread_of], classes.centring
+        effect = pm.Normal("class__scaled", 0.0, each**c, dims="class__term") * each ** (1.0 - c)
+        eta = eta + pt.sum(classes.x * effect[classes.term_of], axis=1)
+    parts = {p.used.id: p.with_values(base, effect) for p in classes.parts}
+    _add_rates([p for p in parts.values() if p.used.kind == "rates"], eta)
+    _add_binomials([p for p in parts.values() if p.used.kind == "binomial"], eta)
+    for part in parts.values():
+        if part.used.kind in ("multinomial", "shares"):
+            _add_categories(part, eta)
+    return {**parts, **_add_survival([p for p in parts.values() if p.used.kind == "survival"], eta)}
+
+
+def _gather(parts: Sequence[Part], name: str, eta: Tensor) -> Tensor:
+    """Predictors of the tables of one kind, end to end (they follow one another), with a dim of their own."""
+    labels = [f"{p.used.id}: {label}" for p in parts for label in p.entry_labels]
+    pm.modelcontext(None).add_coords({name: labels})
+    return eta[parts[0].entries.start : parts[-1].entries.stop]
+
+
+def _add_rates(parts: Sequence[Part], eta: Tensor) -> None:
+    """Events ~ Poisson(exposure * exp(predictor)), years at risk as exposure."""
+    if parts:
+        exposure = np.concatenate([np.repeat(p.data.weight, p.data.count.shape[1]) for p in parts])
+        events = np.concatenate([p.data.count.ravel() for p in parts]).astype(np.int64)
+        mean = exposure * pt.exp(_gather(parts, "rates__cell", eta))
+        pm.Poisson("rates__events", mean, observed=events, dims="rates__cell")
+
+
+def _add_binomials(parts: Sequence[Part], eta: Tensor) -> None:
+    """Successes ~ Binomial(trials, logistic(predictor))."""
+    if parts:
+        trials = np.concatenate([p.data.weight for p in parts]).astype(np.int64)
+        successes = np.concatenate([p.data.count.ravel() for p in parts]).astype(np.int64)
+        link = _gather(parts, "binomial__cell", eta)
+        pm.Binomial("binomial__successes", n=trials, logit_p=link, observed=successes, dims="binomial__cell")
+
+
+def _add_categories(part: Part, eta: Tensor) -> None:
+    """Counts ~ Multinomial(softmax(logits)), or for shares a Dirichlet–multinomial about it.
+
+    A multinomial has the log-odds of each category against the first; shares have log ratios in an
+    orthonormal basis of the vectors that add up to 0, so that no entry is special.
+    """
+    id_, count = part.used.id, part.data.count
+    pm.modelcontext(None).add_coords({f"{id_}__cell": part.data.labels, f"{id_}__category": part.data.outcomes})
+    dims = (f"{id_}__cell", f"{id_}__category")
+    link = eta[part.entries].reshape((len(count), count.shape[1] - 1))
+    p = pt.special.softmax(link @ part.to_logits.T, axis=-1)
+    if part.used.kind == "shares":
+        concentration = pm.LogNormal(f"{id_}__concentration", np.log(part.used.prior.concentration), 1.0)
+        dirichlet_multinomial(f"{id_}__counts", concentration * p, count, dims)
+    else:
+        n = part.data.weight.astype(np.int64)
+        pm.Multinomial(f"{id_}__counts", n=n, p=p, observed=count.astype(np.int64), dims=dims)
+
+
+def _add_survival(parts: Sequence[Part], eta: Tensor) -> dict[str, Part]:
+    """Weibull times, entered late or censored: cumulative hazard (t / scale)^shape * exp(effects).
+
+    The base is the log of 1 / scale; so a predictor, base + effects, is taken apart again here.
+    """
+    if not parts:
+        return {}
+    ids = [p.used.id for p in parts]
+    pm.modelcontext(None).add_coords({"survival__class": ids})
+    sd = np.array([p.used.prior.shape_sd for p in parts])
+    shape = pm.LogNormal("survival__shape", 0.0, sd, dims="survival__class")
+    owner = np.repeat(np.arange(len(parts)), [len(p.data.weight) for p in parts])
+    log_rate = pt.concatenate([p.base for p in parts])[owner]
+    spell = np.concatenate([p.data.spell for p in parts])
+    ended = np.concatenate([p.data.count[:, 0] for p in parts])
+    effect = _gather(parts, "survival__case", eta) - log_rate
+    weibull_spells("survival__ended", shape[owner], log_rate, effect, spell, ended, "survival__case")
+    return {p.used.id: p.with_shape(shape[i]) for i, p in enumerate(parts)}
+
+
+# ---- experts and distributions -------------------------------------------------------------------
+
+
+def add_elicited(asked: Mapping[str, str], experts: Sequence[ExpertRow], as_of: date) -> None:
+    """Add the parameters that experts were asked about: parameter -> question."""
+    answers = beliefs(experts, as_of, dict.fromkeys(asked.values()))
+    if silent := [q for q, group in answers.items() if not group]:
+        raise ReferenceClassError("\n".join(f"experts.csv: no answer to {q!r} by {as_of}" for q in silent))
+    theta = pool(answers)
+    back: dict[str, Callable[[Tensor], Tensor]] = {
+        "probability": pt.sigmoid,
+        "positive": pt.exp,
+        "real": lambda x: x,
+    }
+    for scale, inverse in back.items():
+        questions = [q for q, group in answers.items() if group[0].scale == scale]
+        if questions:
+            values = inverse(theta[[list(answers).index(q) for q in questions]])
+            for id_, question in asked.items():
+                if question in questions:
+                    pm.Deterministic(id_, values[questions.index(question)])
+
+
+def add_distributions(given: Mapping[str, Distribution]) -> None:
+    """Add the parameters that have a distribution, one vector a family."""
+    families: dict[str, Callable[[str, Sequence[Distribution]], Tensor]] = {
+        "normal": lambda n, d: _each(d, "mu") + _each(d, "sigma") * pm.Normal(f"{n}_z", dims=n),
+        "lognormal": lambda n, d: pt.exp(_each(d, "mu") + _each(d, "sigma") * pm.Normal(f"{n}_z", dims=n)),
+        "beta": lambda n, d: pm.Beta(f"{n}_x", _each(d, "alpha"), _each(d, "beta"), dims=n),
+        "gamma": lambda n, d: pm.Gamma(f"{n}_x", _each(d, "alpha"), _each(d, "beta"), dims=n),
+        "uniform": lambda n, d: pm.Uniform(f"{n}_x", _each(d, "lower"), _each(d, "upper"), dims=n),
+        "halfnormal": lambda n, d: pm.HalfNormal(f"{n}_x", _each(d, "sigma"), dims=n),
+    }
+    for family, build in families.items():
+        ids = [k for k, d in given.items() if d.family == family]
+        if ids:
+            name = f"given__{family}"
+            pm.modelcontext(None).add_coords({name: ids})
+            values = build(name, [given[k] for k in ids])
+            for i, id_ in enumerate(ids):
+                pm.Deterministic(id_, values[i])
+
+
+def _each(rows: Sequence[Distribution], field: str) -> F64:
+    return np.array([getattr(d, field) for d in rows], np.float64)

@@ -1,0 +1,161 @@
+"""The linear predictor of all classes at once: which base and which effects each entry of a table takes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from forecast.calibrate.reference import ReferenceClass
+from forecast.calibrate.tables import Cells, Design, cells, design, zero_sum
+from forecast.types import F64, I64
+
+type Tensor = Any
+
+KINDS = ("rates", "binomial", "multinomial", "shares", "survival")  # tables of one kind follow one another
+
+
+@dataclass(frozen=True)
+class Part:
+    """One class within the joint model.
+
+    free: names of its linear predictors: outcomes, or log ratios between categories
+    to_logits (category, free): from log ratios to logits; empty for kinds without categories
+    entries: its place among the entries of all tables (cell by cell, within it predictor by predictor)
+    base (free,), effect (term, free), shape: symbolic, once the model has them
+    """
+
+    used: ReferenceClass
+    data: Cells
+    layout: Design
+    free: tuple[str, ...]
+    to_logits: F64
+    entries: slice
+    terms: slice
+    bases: slice
+    base: Tensor = None
+    effect: Tensor = None
+    shape: Tensor = None
+
+    @property
+    def entry_labels(self) -> list[str]:
+        """A name for each entry: its cell and, where there are several, its predictor."""
+        if len(self.free) == 1:
+            return self.data.labels
+        return [f"{cell}: {name}" for cell in self.data.labels for name in self.free]
+
+    def with_values(self, base: Tensor, effect: Tensor) -> "Part":
+        """Cut this class's bases and effects out of those of all classes."""
+        shape = (self.layout.x.shape[1], len(self.free))
+        own = effect[self.terms].reshape(shape) if shape[0] else np.zeros(shape)
+        return replace(self, base=base[self.bases], effect=own)
+
+    def with_shape(self, shape: Tensor) -> "Part":
+        """Add the shape of its Weibull."""
+        return replace(self, shape=shape)
+
+
+@dataclass(frozen=True)
+class Classes:
+    """All classes laid end to end; an entry is one cell and predictor, a term one column and predictor.
+
+    centre, sd (base,): prior of the bases; base_of (entry,)
+    spread_sd (spread,): half-normal scale; spread_of (term,)
+    centring (term,): how far a term is centred, from 0 (its data say little) to 1 (they say all)
+    x, term_of (entry, most terms of an entry): its terms and their factors, filled up with 0
+    """
+
+    parts: tuple[Part, ...]
+    centre: F64
+    sd: F64
+    base_of: I64
+    spread_sd: F64
+    spread_of: I64
+    centring: F64
+    x: F64
+    term_of: I64
+    coords: dict[str, list[str]]
+
+
+def join(used: Sequence[ReferenceClass]) -> Classes:
+    """Lay out the tables, terms and bases of classes, already cut at the as-of date."""
+    parts = _parts(sorted(used, key=lambda c: (KINDS.index(c.kind), c.id)))
+    most = max((p.layout.x.shape[1] for p in parts), default=0)
+    n = parts[-1].entries.stop if parts else 0
+    x, term_of, base_of = np.zeros((n, most)), np.zeros((n, most), np.int64), np.zeros(n, np.int64)
+    spread_of, spread_sd, centring, n_spread = [], [], [], 0
+    coords: dict[str, list[str]] = {"class__outcome": [], "class__covariate": [], "class__term": []}
+    for p in parts:
+        width, free, id_ = p.layout.x.shape[1], len(p.free), p.used.id
+        base_of[p.entries] = np.tile(np.arange(p.bases.start, p.bases.stop), len(p.data.weight))
+        x[p.entries, :width] = np.repeat(p.layout.x, free, axis=0)
+        own = p.terms.start + np.arange(width)[None, :] * free + np.arange(free)[:, None]  # (free, column)
+        term_of[p.entries, :width] = np.tile(own, (len(p.data.weight), 1))
+        spread_of.append(n_spread + np.repeat(p.layout.group, free))
+        spread_sd += [
+            p.used.prior.effect_sd if g in p.used.covariates else p.used.prior.age_sd for g in p.layout.groups
+        ]
+        known = _information(p) * np.array(spread_sd)[spread_of[-1]] ** 2
+        centring.append(known / (1.0 + known))
+        n_spread += len(p.layout.groups)
+        coords["class__outcome"] += [f"{id_}: {name}" for name in p.free]
+        coords["class__covariate"] += [f"{id_}: {g}" for g in p.layout.groups]
+        columns = [f"{p.layout.groups[g]} {k + 1}" for k, g in enumerate(p.layout.group)]
+        coords["class__term"] += [f"{id_}: {column}: {name}" for column in columns for name in p.free]
+    return Classes(
+        parts=tuple(parts),
+        centre=np.concatenate([_centres(p.used, p.free) for p in parts]),
+        sd=np.repeat([p.used.prior.sd for p in parts], [len(p.free) for p in parts]),
+        base_of=base_of,
+        spread_sd=np.array(spread_sd, np.float64),
+        spread_of=np.concatenate(spread_of).astype(np.int64),
+        centring=np.concatenate(centring),
+        x=x,
+        term_of=term_of,
+        coords=coords,
+    )
+
+
+def _parts(used: Sequence[ReferenceClass]) -> list[Part]:
+    parts: list[Part] = []
+    entry = term = base = 0
+    for one in used:
+        data = cells(one)
+        layout = design(one, data)
+        free, to_logits = data.outcomes, np.zeros((0, 0))
+        if one.kind == "multinomial":
+            free, to_logits = data.outcomes[1:], np.eye(len(data.outcomes))[:, 1:]
+        elif one.kind == "shares":
+            free = tuple(f"log ratio {i}" for i in range(1, len(data.outcomes)))
+            to_logits = zero_sum(len(data.outcomes))
+        n_entry, n_term = len(data.weight) * len(free), layout.x.shape[1] * len(free)
+        place = slice(entry, entry + n_entry), slice(term, term + n_term), slice(base, base + len(free))
+        entry, term, base = entry + n_entry, term + n_term, base + len(free)
+        parts.append(Part(one, data, layout, free, to_logits, *place))
+    return parts
+
+
+def _centres(used: ReferenceClass, free: Sequence[str]) -> F64:
+    """Prior centres of the bases on the link scale; the base of a survival time is the log of 1 / scale."""
+    if used.kind == "shares":
+        return np.zeros(len(free))
+    if used.kind == "survival":
+        return np.full(1, -used.prior.centre)
+    return np.array([used.prior.centres.get(name, used.prior.centre) for name in free])
+
+
+def _information(part: Part) -> F64:
+    """About how much Fisher information a table has on each term (term,), were its effects 0.
+
+    It only steers the parametrisation: an estimate that is off costs speed, not truth.
+    """
+    data, kind = part.data, part.used.kind
+    mean = (data.count.sum(axis=0) + 0.5) / data.weight.sum()  # a rate, or a share of outcomes
+    if kind == "binomial":
+        mean = mean * np.maximum(1.0 - mean, 0.05)
+    elif kind == "multinomial":
+        mean = (mean * (1.0 - mean))[1:]
+    elif kind == "shares":
+        alike = part.used.prior.concentration
+        mean = np.full(len(part.free), alike / (1.0 + alike) / len(data.outcomes))
+    return np.outer(data.weight @ part.layout.x**2, mean).ravel()

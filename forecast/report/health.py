@@ -1,0 +1,74 @@
+"""From a calibration and the deal's parameters to what the report says about them."""
+
+from collections.abc import Iterator, Sequence
+
+from forecast.deal.parameters import Distribution, ExpertRow, Parameter, Reference
+from forecast.inputs import Inputs
+from forecast.report.brief import long_date
+from forecast.report.model import Source
+from forecast.report.words import join, number, percent
+
+
+def sources_of(inputs: Inputs) -> tuple[Source, ...]:
+    """Say for each parameter of a deal where its number comes from, in the order of the deal file.
+
+    The publications behind a reference class are named with the first parameter that uses it.
+    """
+    rows, cited = [], set[str]()
+    for p in inputs.deal.file.parameters.values():
+        origin, reasons = _origin(p, inputs)
+        if p.reference is not None:
+            used = p.reference.reference
+            again = used in cited
+            reasons.append("Data: as above" if again else "Data: " + "; ".join(inputs.classes[used].citation))
+            cited.add(used)
+        rows.append(Source(p.id, p.label, p.unit, origin, " ".join(_stopped(r) for r in reasons)))
+    return tuple(rows)
+
+
+def _stopped(text: str) -> str:
+    """End a sentence with a full stop, and begin it with a capital."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?", "”")) else ".")
+
+
+def _origin(parameter: Parameter, inputs: Inputs) -> tuple[str, list[str]]:
+    """Return the kind of origin and the reasons."""
+    reasons = [r for r in (parameter.rationale, parameter.source) if r]
+    if parameter.reference is not None:
+        used = inputs.classes[parameter.reference.reference]
+        return f"Reference class “{used.title}”", [*reasons, *_use(parameter.reference)]
+    if parameter.experts is not None:
+        rows = [r for r in inputs.deal.experts if r.question == parameter.experts]
+        return f"Elicited from {join([r.expert for r in rows])}", [*reasons, *_asked(rows)]
+    if parameter.distribution is not None:
+        return f"Distribution {_written(parameter.distribution)}", reasons
+    return "Constant", reasons
+
+
+def _use(reference: Reference) -> Iterator[str]:
+    """Say what of a class is used, and how far the deal may differ from it."""
+    if reference.contrast is not None:
+        c = reference.contrast
+        yield f"Effect of {c.covariate}: {c.to} against {c.base}"
+    picked = [f"{k} = {v}" for k, v in reference.where.items()]
+    picked += [v for v in (reference.event, reference.category) if v]
+    if picked:
+        yield f"Taken at {join(picked)}"
+    if reference.exclude:
+        yield f"Without {join(list(reference.exclude))}"
+    yield f"Transfer to this deal: sd {number(reference.transfer_sd, 2)} on the link scale"
+
+
+def _asked(rows: Sequence[ExpertRow]) -> Iterator[str]:
+    """Quote the question, then each expert's quantiles and reason."""
+    if rows:
+        yield f"Asked: “{rows[0].asked}”"
+    for r in rows:
+        form = percent if r.scale == "probability" else number
+        figures = ", ".join(form(x) for x in (r.p05, r.p50, r.p95))
+        yield f"{r.expert} on {long_date(r.date)} (5, 50 and 95%: {figures}): {r.why}"
+
+
+def _written(d: Distribution) -> str:
+    given = {k: v for k, v in d.model_dump(exclude={"family"}).items() if v is not None}
+    return f"{d.family}({', '.join(f'{k} {number(v)}' for k, v in given.items())})"

@@ -1,0 +1,192 @@
+"""The report: one HTML file that needs nothing else, for a screen, a telephone or paper."""
+
+import base64
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from forecast.deal.describe import Description
+from forecast.report import brief, colours, plots, tables, words
+from forecast.report.model import Health, Source
+from forecast.report.svg import to_svg
+
+HERE = Path(__file__).parent
+MAX_STORYLINES = 12
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure drawn twice, for a wide and for a narrow page."""
+
+    wide: Markup
+    narrow: Markup
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the calibration's health: what was measured, what is allowed, whether it holds."""
+
+    name: str
+    value: str
+    allowed: str
+    passed: bool
+
+
+def write_report(
+    path: Path, tree: xr.DataTree, description: Description, health: Health, sources: Sequence[Source] = ()
+) -> None:
+    """Write the report of a forecast to `path`, as UTF-8.
+
+    Parameters
+    ----------
+    path
+        The file, e.g. report.html; its folder exists.
+    tree
+        A forecast as opened from the archive or as just computed (docs/forecast.md).
+    description
+        What the deal is, in words.
+    health, sources
+        How the calibration went, and where each parameter's number comes from.
+    """
+    path.write_text(render(tree, description, health, sources), encoding="utf-8")
+
+
+def render(tree: xr.DataTree, description: Description, health: Health, sources: Sequence[Source] = ()) -> str:
+    """Return the report as HTML text. The same input gives the same bytes."""
+    template = environment().get_template("report.html.j2")
+    return template.render(_context(tree, description, health, sources))
+
+
+def environment() -> Environment:
+    """Everything is escaped, and a name that the template misspells is an error."""
+    environment = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    formats = (
+        words.percent,
+        words.percent_range,
+        words.points,
+        words.chance,
+        words.number,
+        words.number_range,
+        words.quantity,
+        words.quantity_range,
+        words.signed,
+        brief.long_date,
+        brief.short_date,
+    )
+    environment.filters |= {f.__name__: f for f in formats}
+    environment.filters["word"] = words.ICD_203.word
+    environment.filters["span"] = words.ICD_203.span
+    return environment
+
+
+def _context(tree: xr.DataTree, description: Description, health: Health, sources: Sequence[Source]) -> dict[str, Any]:
+    """Collect what the template prints; it does layout only."""
+    days = tables.shown_dates(tree)
+    cause_ids = list(tables.labels(tree, "cause"))
+    outcome_ids = list(tables.labels(tree, "outcome"))
+    shown: dict[str, Any] = {
+        "headlines": tables.headlines(tree, description.headline),
+        "outcomes": tables.curves(tree, "outcome_probability", days),
+        "causes": tables.causes(tree),
+        "storylines": tables.storylines(tree, MAX_STORYLINES),
+        "refusals": tables.refusals(tree, description.refusals),
+        "transfers": tables.transfers(tree, description.consequence_groups),
+        "base_rates": tables.base_rates(tree),
+        "parameters": tables.parameters(tree, sources),
+    }
+    return shown | {
+        "css": Markup((HERE / "templates" / "report.css").read_text(encoding="utf-8")),  # noqa: S704  # ours
+        "deal": description,
+        "diagram": _as_image(description.diagram_svg),
+        "attrs": tree.attrs,
+        "held": tree.attrs["status"] == "held",
+        "held_reasons": tables.attribute_list(tree, "held_reasons"),
+        "days": days,
+        "start": tables.grid_date(tree, 0),
+        "horizon": tables.grid_date(tree, -1),
+        "marks": plots.shown_marks(tree, description.calendar),
+        "says": list(_says(shown, days[-1])),
+        "health": health,
+        "checks": checks(health),
+        "scale": words.ICD_203,
+        "cause_colours": colours.cause_colours(cause_ids),
+        "cause_labels": tables.labels(tree, "cause"),
+        "outcome_colours": colours.outcome_colours(outcome_ids, cause_ids),
+        "transfer_colours": [
+            colours.consequence_colours([f.label for f in _by_size(g.losers)], [f.label for f in g.gainers])
+            for g in shown["transfers"]
+        ],
+        "pictures": _pictures(tree, description),
+        "inputs": tables.attribute_table(tree, "inputs"),
+        "versions": tables.attribute_table(tree, "versions"),
+    }
+
+
+def _by_size(flows: Sequence[tables.Flow]) -> list[tables.Flow]:
+    return sorted(flows, key=lambda f: -abs(f.total.mean))
+
+
+def _says(shown: dict[str, Any], horizon: Any) -> Iterator[str]:
+    """Yield the sentences of the first page."""
+    yield brief.on_outcomes(shown["outcomes"], horizon)
+    yield brief.on_causes(shown["causes"], horizon)
+    if shown["storylines"]:
+        yield brief.on_storylines(shown["storylines"])
+    if shown["refusals"]:
+        yield brief.on_refusals(shown["refusals"])
+    for group in shown["transfers"]:
+        if group.losers and group.gainers:
+            yield brief.on_transfers(group)
+    if shown["base_rates"]:
+        yield brief.on_base_rates(shown["base_rates"])
+
+
+def _pictures(tree: xr.DataTree, description: Description) -> dict[str, Any]:
+    def both(name: str, draw: Any) -> Picture:
+        drawn = (to_svg(draw(narrow=n), f"{name}-{n:d}") for n in (False, True))
+        return Picture(*(Markup(svg) for svg in drawn))  # noqa: S704  # matplotlib escaped the text
+
+    return {
+        "outcomes": both(
+            "outcomes", lambda narrow: plots.outcomes_over_time(tree, description.calendar, narrow=narrow)
+        ),
+        "causes": both("causes", lambda narrow: plots.incidence_by_cause(tree, narrow=narrow)),
+        "transfers": [
+            both(f"transfers{i}", lambda narrow, g=g: plots.transfers_over_time(tree, g, narrow=narrow))
+            for i, g in enumerate(description.consequence_groups)
+        ],
+    }
+
+
+def checks(health: Health) -> tuple[Check, ...]:
+    """Hold the calibration's figures against the gate's limits; a NaN fails."""
+    rows = (
+        ("Worst R-hat", health.worst_rhat, f"{health.worst_rhat:.3f}", "at most 1.01", health.worst_rhat <= 1.01),
+        ("Smallest bulk effective sample size", health.smallest_ess_bulk, f"{health.smallest_ess_bulk:,.0f}",
+         "at least 400", health.smallest_ess_bulk >= 400),
+        ("Smallest tail effective sample size", health.smallest_ess_tail, f"{health.smallest_ess_tail:,.0f}",
+         "at least 400", health.smallest_ess_tail >= 400),
+        ("Divergences", 0.0, f"{health.divergences:,}", "none", health.divergences == 0),
+        ("Smallest energy BFMI", health.bfmi, f"{health.bfmi:.2f}", "above 0.3", health.bfmi > 0.3),
+    )  # fmt: skip
+    return tuple(Check(name, "n/a" if x != x else text, allowed, ok) for name, x, text, allowed, ok in rows)  # noqa: PLR0124
+
+
+def _as_image(svg: str) -> str:
+    """Return a drawing made elsewhere as a data URI: as an image it can neither run nor load anything."""
+    if not svg:
+        return ""
+    # An image does not see the page's font.
+    svg = svg.replace('font-family="inherit"', 'font-family="Segoe UI, Helvetica Neue, Arial, sans-serif"')
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode("ascii")

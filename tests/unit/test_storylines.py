@@ -1,0 +1,130 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from forecast.analysis.storylines import Storyline, storyline_table, storylines
+from forecast.deal.spec import Branch, Effect, Flag, Process, Scheduled
+from forecast.process.compile import Program, compile_process
+from tests import outputs_data as made
+
+SIGN = (0.3, "signing/signed")
+CHANGE = (3.65, "vote/change")
+
+
+@pytest.fixture(scope="module")
+def program() -> Program:
+    return made.program()
+
+
+def told(program: Program, *paths: list[tuple[float, str]]) -> list[Storyline]:
+    return storylines(program, made.log_of(program, list(paths)), 10)
+
+
+def steps(program: Program, *path: tuple[float, str]) -> tuple[str, ...]:
+    return told(program, list(path))[0].steps
+
+
+def test_refusals_that_come_and_go_are_no_milestones(program: Program) -> None:
+    rounds = [(0.1, "north/refuses"), (0.2, "north/accepts"), (0.25, "north/refuses"), (0.3, "north/accepts")]
+    assert steps(program, *rounds, SIGN, (2.0, "fighting")) == ("The deal is signed", "Fighting resumes")
+    assert steps(program, *rounds[:3], (0.5, "collapse")) == ("Talks collapse",)
+
+
+def test_what_the_ending_does_not_depend_on_is_left_out(program: Program) -> None:
+    assert steps(program, (0.1, "rain"), SIGN, (0.4, "rain"), (2.0, "fighting")) == (
+        "The deal is signed",
+        "Fighting resumes",
+    )
+
+
+def test_what_changes_nothing_is_left_out(program: Program) -> None:
+    assert steps(program, SIGN, (3.65, "vote/stays"), (4.0, "fighting")) == ("The deal is signed", "Fighting resumes")
+
+
+def test_what_the_ending_needs_is_told_back_to_the_start(program: Program) -> None:
+    assert steps(program, SIGN, CHANGE, (4.0, "withdrawal")) == (
+        "The deal is signed",
+        "Power changes hands",
+        "The opponent withdraws",
+    )
+
+
+def test_a_risk_factor_is_told_only_where_it_was_in_force(program: Program) -> None:
+    assert steps(program, SIGN, CHANGE, (4.0, "fighting")) == (
+        "The deal is signed",
+        "Power changes hands",
+        "Fighting resumes",
+    )
+    # An open path depends on its outcome class alone: signed.
+    assert steps(program, SIGN, CHANGE) == ("The deal is signed", "At the horizon: Signed and in force")
+
+
+def test_an_open_path_ends_with_its_outcome_class(program: Program) -> None:
+    line = told(program, [])[0]
+    assert (line.steps, line.cause) == (("At the horizon: Talks still open",), "")
+    assert line.dates == (program.horizon,)
+
+
+def test_paths_are_grouped_counted_and_dated(program: Program) -> None:
+    signed = [[(t, "signing/signed"), (end, "fighting")] for t, end in ((0.2, 1.0), (0.3, 3.0), (1.5, 2.0))]
+    lines = told(program, *signed, [(0.5, "collapse")])
+    first, second = lines
+    assert (first.count, first.cause, first.dates) == (3, "war", (0.3, 2.0))
+    assert first.example == 10  # path 1 (number 1 × 10) is 1.0 from the medians, the others 1.1 and 1.2
+    assert (second.count, second.cause) == (1, "no_deal")
+
+
+def test_an_ending_through_a_recurring_event_is_told(program: Program) -> None:
+    base = made.process()
+    last = Scheduled(
+        id="last", label="Talks", dates=base.scheduled[1].dates,
+        branches=(Branch(id="fail", label="Talks end", effect=Effect(set=("refused",), end="no_deal")),),
+    )  # fmt: skip
+    other = compile_process(base.model_copy(update={"scheduled": (*base.scheduled, last)}), made.draws())
+    assert told(other, [(0.5, "last/fail")])[0].steps == ("Talks end",)
+
+
+def test_the_same_milestone_twice_running_is_told_once() -> None:
+    base = made.process()
+    flag = Flag(id="quarrel", label="Quarrel")
+    events = tuple(
+        Scheduled(id=f"quarrel_{n}", label="Quarrel", dates=(day,), branches=(
+            Branch(id="on", label="A quarrel", effect=Effect(set=("quarrel",), start=("since",))),))
+        for n, day in enumerate(base.scheduled[1].dates[:2])
+    )  # fmt: skip
+    process = Process.model_validate(
+        {**base.model_dump(), "flags": (*base.flags, flag), "scheduled": (*base.scheduled, *events)}
+    )
+    other = compile_process(process, made.draws())
+    line = told(other, [SIGN, (0.4, "quarrel_0/on"), (0.6, "quarrel_1/on"), (2.0, "fighting")])[0]
+    assert line.steps == ("The deal is signed", "A quarrel", "Fighting resumes")
+    assert line.dates == (0.3, 0.4, 2.0)
+
+
+def test_table_is_sorted_cut_and_says_what_it_covers(program: Program) -> None:
+    paths = [[(0.5, "collapse")]] * 5 + [[SIGN, (2.0, "fighting")]] * 3 + [[]] * 2
+    table = storyline_table(program, made.log_of(program, paths), 10, top=2)
+    assert list(table["text"].to_numpy()) == ["Talks collapse", "The deal is signed → Fighting resumes"]
+    assert list(table["dates"].to_numpy()) == ["Sep 2025", "Jul 2025 → Mar 2027"]
+    np.testing.assert_allclose(table["frequency"], [0.5, 0.3])
+    np.testing.assert_allclose(table["frequency_mcse"], np.sqrt([0.025, 0.021]))
+    assert table.attrs == {"sampled_paths": 10, "distinct": 3, "share_covered": 0.8, "paths_left_out": 0}
+
+
+def test_a_log_that_is_not_complete_is_left_out_and_counted(program: Program) -> None:
+    log = made.log_of(program, [[(0.5, "collapse")], [SIGN, (2.0, "fighting")]])
+    log = dataclasses.replace(log, truncated=np.array([False, True]))
+    table = storyline_table(program, log, 10)
+    assert list(table["text"].to_numpy()) == ["Talks collapse"]
+    assert table.attrs["paths_left_out"] == 1
+    assert float(table["frequency"][0]) == 0.5
+
+
+def test_an_arrow_in_a_label_is_no_step(program: Program) -> None:
+    base = made.process()
+    hazards = tuple(h.model_copy(update={"label": "Peace → war"}) if h.id == "fighting" else h for h in base.hazards)
+    other = compile_process(base.model_copy(update={"hazards": hazards}), made.draws())
+    table = storyline_table(other, made.log_of(other, [[SIGN, (2.0, "fighting")]]), 10)
+    assert str(table["text"][0].item()).split(" → ") == ["The deal is signed", "Peace to war"]
+    assert str(table["dates"][0].item()).count(" → ") == 1
