@@ -452,7 +452,7 @@ def sync(root: Path, uv: str, python: Interpreter, env: Mapping[str, str], handl
         clear(root, venv)
     (venv / ".stamp").unlink(missing_ok=True)
     command = [uv, "sync", "--locked", "--python", python.path]
-    if venv.exists() and call([*command, "--check", "--quiet"], root, env, handle) == 0:
+    if venv.exists() and call([*command, "--check"], root, env, handle, silent=True) == 0:
         return
     say(f"setting up .venv with Python {'.'.join(map(str, python.version))}")
     before = installed_state(venv)
@@ -479,18 +479,18 @@ def runs(python: Path) -> bool:
     return output_of([str(python), "-I", "-c", ""])[0] == 0
 
 
-def call(command: Sequence[str], root: Path, env: Mapping[str, str], handle: int) -> int:
-    """Exit code of a long command, run in the project; what it prints goes to standard error."""
+def call(command: Sequence[str], root: Path, env: Mapping[str, str], handle: int, *, silent: bool = False) -> int:
+    """Exit code of a long command, run in the project; what it prints goes to standard error, or nowhere."""
     import subprocess
 
-    inherited = (handle,) if os.name != "nt" else ()
     done = subprocess.run(
         list(command),
         cwd=str(root),
         env=dict(env),
         stdin=subprocess.DEVNULL,
-        stdout=sys.stderr,
-        pass_fds=inherited,
+        stdout=subprocess.DEVNULL if silent else sys.stderr,
+        stderr=subprocess.DEVNULL if silent else sys.stderr,
+        pass_fds=(handle,) if os.name != "nt" else (),
         check=False,
     )
     return done.returncode

@@ -9,7 +9,7 @@ from threading import Event
 import numpy as np
 
 from forecast.errors import ForecastError
-from forecast.kernels.gsmp import run_draws, run_path, worth_each
+from forecast.kernels.gsmp import MAX_STEPS, run_draws, run_path, worth_each
 from forecast.kernels.layout import Log, Tally, Work
 from forecast.process.compile import Program
 from forecast.types import F64, I32, I64
@@ -87,10 +87,12 @@ def simulate(
         Set it from another thread to stop; then `ForecastError` is raised.
     """
     total = program.n_draw
+    grid = np.ascontiguousarray(grid, dtype=np.float64)
+    _check_numbers(replicates, seed)
+    _check_grid(program, grid)
     arrays = _allocate(program, len(grid), total)
-    _check_grid(program, grid, replicates, seed)
     blocks = [(d, min(d + BLOCK, total)) for d in range(0, total, BLOCK)]
-    n_threads = threads or len(os.sched_getaffinity(0))
+    n_threads = threads or getattr(os, "process_cpu_count", os.cpu_count)() or 1
 
     def work(first: int, last: int) -> int:
         if cancel is not None and cancel.is_set():
@@ -118,7 +120,9 @@ def simulate(
 
 def simulate_block(program: Program, *, seed: int, replicates: int, grid: F64, draws: slice) -> Counts:
     """Simulate some draws only; blocks put end to end equal `simulate` to the bit."""
-    _check_grid(program, grid, replicates, seed)
+    grid = np.ascontiguousarray(grid, dtype=np.float64)
+    _check_numbers(replicates, seed)
+    _check_grid(program, grid)
     first, last, _ = draws.indices(program.n_draw)
     arrays = _allocate(program, len(grid), program.n_draw)
     _run(program, arrays, grid, first, last, replicates, seed)
@@ -127,7 +131,10 @@ def simulate_block(program: Program, *, seed: int, replicates: int, grid: F64, d
 
 def record_paths(program: Program, *, seed: int, paths: I64, replicates: int, max_steps: int = 128) -> PathLog:
     """Simulate some paths by their number (draw × replicates + replicate) and keep their histories."""
+    _check_numbers(replicates, seed)
     numbers = np.asarray(paths, dtype=np.int64)
+    if ((numbers < 0) | (numbers >= program.n_draw * replicates)).any():
+        raise ForecastError(f"paths: numbers go from 0 to {program.n_draw * replicates - 1} (draws × replicates − 1)")
     draw, replicate = numbers // replicates, numbers % replicates
     n = len(numbers)
     time = np.full((n, max_steps), np.nan)
@@ -147,15 +154,26 @@ def record_paths(program: Program, *, seed: int, paths: I64, replicates: int, ma
             int(replicate[i]),
             np.uint64(seed),
         )
+        if end[i] < 0:
+            raise ForecastError(_no_end(program, int(draw[i]), tally.fired))
     return PathLog(draw, replicate, np.minimum(steps, max_steps), cause, end, steps > max_steps, time, firing)
 
 
-def _check_grid(program: Program, grid: F64, replicates: int, seed: int) -> None:
+def _check_numbers(replicates: int, seed: int) -> None:
     if replicates < 1 or replicates >= 2**32:
         raise ForecastError(f"replicates: must be from 1 to 2^32 − 1 (got {replicates})")
     if not 0 <= seed < 2**64:
         raise ForecastError(f"seed: must be from 0 to 2^64 − 1 (got {seed})")
-    if len(grid) == 0 or (np.diff(grid) <= 0).any() or grid[0] < 0 or grid[-1] > program.horizon + 1e-12:
+
+
+def _check_grid(program: Program, grid: F64) -> None:
+    if (
+        len(grid) == 0
+        or not np.isfinite(grid).all()
+        or (np.diff(grid) <= 0).any()
+        or grid[0] < 0
+        or grid[-1] > program.horizon + 1e-12
+    ):
         raise ForecastError("grid: times must increase, from 0 or later to the horizon at most")
 
 
@@ -198,7 +216,7 @@ def _run(
     program: Program, arrays: tuple[np.ndarray, ...], grid: F64, first: int, last: int, replicates: int, seed: int
 ) -> None:
     no_log = Log(np.zeros(0), np.zeros(0, np.int32))
-    run_draws(
+    endless = run_draws(
         program.structure,
         program.values,
         _work(program),
@@ -209,6 +227,16 @@ def _run(
         replicates,
         np.uint64(seed),
         *arrays,
+    )
+    if endless >= 0:
+        raise ForecastError(_no_end(program, int(endless), arrays[3][endless]))
+
+
+def _no_end(program: Program, draw: int, fired: I64) -> str:
+    firing = program.firings[int(np.argmax(fired))]
+    return (
+        f"a path of draw {draw} had more than {MAX_STEPS:,} events and was given up: {firing.id!r} fires almost "
+        f"without pause ({int(fired.max()):,} times so far); its rate, or what lets it fire again, is wrong"
     )
 
 

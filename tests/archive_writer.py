@@ -27,18 +27,23 @@ def write(archive: Archive, n: int) -> None:
 
 
 def killed(archive: Archive, n: int, seed: int) -> None:
-    """Kill writers at moments spread over the time that one run takes."""
+    """Kill writers at moments spread over the time that two and a half runs take."""
     rng, tree = random.Random(seed), made.forecast_tree()  # noqa: S311
     inputs = Path(tempfile.mkdtemp())
-    for _ in range(n):
+    took = 0.0
+    for k in range(n):
         ready, begun = os.pipe()
         pid = os.fork()
         if pid == 0:
-            os.write(begun, b".")
             while True:
+                os.write(begun, b".")
                 print(made.write(archive, tree, inputs).id, flush=True)
         os.read(ready, 1)
-        time.sleep(rng.uniform(0.0, 0.8))
+        if k == 0:  # the first one shows how long a run takes on this machine
+            start = time.monotonic()
+            os.read(ready, 1)
+            took = time.monotonic() - start
+        time.sleep(rng.uniform(0.0, 2.5 * took))
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         os.close(ready)

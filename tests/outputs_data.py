@@ -213,7 +213,7 @@ def forecast_tree(n_draw: int = 8, replicates: int = 20, n_time: int = 4, **chan
     """Build a whole forecast, every group included, from hand-made counts."""
     p = program(n_draw)
     paths = [[(0.3, "signing/signed"), (2.0, "fighting")], [(1.0, "collapse")], [(0.3, "signing/signed")], []]
-    log = log_of(p, paths)
+    log = log_of(p, paths, draw=[k % n_draw for k in range(len(paths))])
     rate = BaseRate(
         mechanism="War within 2 years of signature", causes=("war",), since="signed", within=2.0,
         value=0.3, lower=0.2, upper=0.4, source="counted",

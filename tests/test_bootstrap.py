@@ -284,7 +284,7 @@ def uv_log(project: Path) -> Path:
     """Put a stand-in for uv on PATH: `sync` makes .venv with two commands, and every call is logged."""
     log = project.parent / "uv.log"
     more = f"""echo "$*" >> {log}
-case "$*" in *--check*) [ -e .venv/whole ] && exit 0; exit 1;; esac
+case "$*" in *--check*) [ -e .venv/whole ] && exit 0; echo "error: outdated" >&2; exit 1;; esac
 [ -e fail ] && exit 2
 mkdir -p .venv/bin .venv/lib/python3.13/site-packages
 ln -sf {BASE} .venv/bin/python
@@ -316,7 +316,7 @@ def test_an_environment_that_is_whole_but_unstamped_is_taken_quietly(project: Pa
     (project / ".venv" / ".stamp").unlink()
     again = whole_start(project, "forecast")
     assert (again.returncode, again.stderr) == (7, "")
-    assert uv_log.read_text(encoding="utf-8").splitlines()[-1].endswith("--check --quiet")
+    assert uv_log.read_text(encoding="utf-8").splitlines()[-1].endswith("--check")
     assert (project / ".venv" / ".stamp").exists()
 
 
@@ -328,6 +328,7 @@ def test_uv_is_asked_again_when_anything_changed(project: Path, uv_log: Path, ch
     if change in {"uv.lock", "pyproject.toml"}:
         with (project / change).open("a", encoding="utf-8") as file:
             file.write("# changed\n")
+        (project / ".venv" / "whole").unlink()
     elif change == "UV_PYTHON":
         more = {"UV_PYTHON": FITS}
     elif change == "place":
@@ -336,7 +337,9 @@ def test_uv_is_asked_again_when_anything_changed(project: Path, uv_log: Path, ch
         (project / ".venv" / "bin" / "python").unlink()
     else:
         (project / ".venv" / ".stamp").write_text("half of a st", encoding="utf-8")
-    assert whole_start(project, "forecast", **more).returncode == 7
+    changed = whole_start(project, "forecast", **more)
+    assert changed.returncode == 7
+    assert "outdated" not in changed.stderr  # the answer to a question that the user did not ask
     assert calls(uv_log) > before
     after = calls(uv_log)
     whole_start(project, "forecast", **more)

@@ -209,7 +209,7 @@ class _Solver:
         s = self.s
         starts = {(c, x) for n in nodes if n.cause < 0 for c, x in enumerate(n.starts) if x < np.inf}
         starts.add((-1, 0.0))
-        later = s.cal_time.tolist()
+        later: list[float] = s.cal_time.tolist()
         for c, x in starts:
             later += [x + a for b, a in zip(s.aged_clock.tolist(), s.aged_age.tolist(), strict=True) if b == c]
             for k in range(self.n_haz):

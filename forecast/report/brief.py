@@ -65,11 +65,10 @@ def on_refusals(rows: Sequence[Refusals]) -> str:
 def on_transfers(group: TransferGroup) -> str:
     """Say who loses and who gains most."""
     loser = min(group.losers, key=lambda f: f.total.mean)
-    gainer = max(group.gainers, key=lambda f: f.total.mean)
+    gains = join([f"“{f.label}” ({signed(f.total.mean)})" for f in group.gainers[:3]])
     return (
         f"{group.title}, in {group.unit} by the horizon: “{loser.label}” {signed(loser.total.mean)} on average "
-        f"({number_range(loser.total.lower, loser.total.upper)}); the largest gain is “{gainer.label}”, "
-        f"{signed(gainer.total.mean)}."
+        f"({number_range(loser.total.lower, loser.total.upper)}); against it stand {gains}."
     )
 
 
@@ -77,6 +76,7 @@ def on_base_rates(rows: Sequence[BaseRateRow]) -> str:
     """Count the mechanisms on which model and base rate agree."""
     apart = [r.mechanism for r in rows if not r.agrees]
     if not apart:
-        return f"The model agrees with the base rate on all {len(rows)} mechanisms compared."
+        compared = f"all {len(rows)} mechanisms" if len(rows) > 1 else "the one mechanism"
+        return f"The model agrees with the base rate on {compared} compared."
     names = join([f"“{a}”" for a in apart[:3]]) + (" and others" if len(apart) > 3 else "")
     return f"The model departs from the base rate on {len(apart)} of {len(rows)} mechanisms: {names}."

@@ -43,18 +43,12 @@ def outcome_colours(outcomes: Sequence[str], causes: Sequence[str]) -> dict[str,
     "breakdown/us_withdrawal" and "us_withdrawal" both name the cause us_withdrawal.
     """
     by_cause = cause_colours(causes)
-    colours: dict[str, str] = {}
-    alive = 0
-    for outcome in outcomes:
-        cause = outcome.rpartition("/")[2]
-        if cause in by_cause:
-            colours[outcome] = by_cause[cause]
-        elif outcome == outcomes[-1]:
-            colours[outcome] = _REST
-        else:
-            colours[outcome] = _ALIVE[alive % len(_ALIVE)]
-            alive += 1
-    return colours
+    named = {outcome: outcome.rpartition("/")[2] for outcome in outcomes}
+    alive = [outcome for outcome, cause in named.items() if cause not in by_cause]
+    quiet = {outcome: _ALIVE[i % len(_ALIVE)] for i, outcome in enumerate(alive)}
+    if len(alive) > 1:
+        quiet[alive[-1]] = _REST
+    return {outcome: by_cause.get(cause) or quiet[outcome] for outcome, cause in named.items()}
 
 
 def consequence_colours(losers: Sequence[str], gainers: Sequence[str]) -> dict[str, str]:

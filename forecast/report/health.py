@@ -39,7 +39,7 @@ def _origin(parameter: Parameter, inputs: Inputs) -> tuple[str, list[str]]:
         return f"Reference class “{used.title}”", [*reasons, *_use(parameter.reference)]
     if parameter.experts is not None:
         rows = [r for r in inputs.deal.experts if r.question == parameter.experts]
-        return f"Elicited from {join([r.expert for r in rows])}", [*reasons, *_asked(rows)]
+        return f"Elicited: {join([r.expert for r in rows])}", [*reasons, *_asked(rows)]
     if parameter.distribution is not None:
         return f"Distribution {_written(parameter.distribution)}", reasons
     return "Constant", reasons

@@ -102,6 +102,7 @@ def _context(tree: xr.DataTree, description: Description, health: Health, source
         "storylines": tables.storylines(tree, MAX_STORYLINES),
         "refusals": tables.refusals(tree, description.refusals),
         "transfers": tables.transfers(tree, description.consequence_groups),
+        "amounts": tables.amounts(tree, description.consequence_groups),
         "base_rates": tables.base_rates(tree),
         "parameters": tables.parameters(tree, sources),
     }

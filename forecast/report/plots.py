@@ -218,20 +218,26 @@ def incidence_by_cause(tree: xr.DataTree, *, narrow: bool = False) -> Figure:
         )
         columns, cell, high = (2, 172.0, 96.0) if narrow else (3, 306.0, 118.0)
         rows = -(-len(named) // columns)
-        pitch = high + (74.0 if narrow else 64.0)
+        titles = {
+            name: textwrap.wrap(label, 25 if narrow else 45, max_lines=2, placeholder=" …")
+            for name, label in named.items()
+        }
+        title_height = 26.0 + 15.0 * max(len(t) for t in titles.values())
+        pitch = high + title_height + 26.0
         figure = _figure(NARROW if narrow else WIDE, rows * pitch + 4.0)
         ceiling = max(float(upper.max()), 0.01) * 1.04
         for place, k in enumerate(np.argsort(-mean[:, -1], kind="stable")):
             row, column = divmod(place, columns)
             gutter = (figure.get_size_inches()[0] * 72.0 - columns * cell) / max(columns - 1, 1)
             left = column * (cell + gutter) + 36.0
-            top = row * pitch + (48.0 if narrow else 38.0)
+            top = row * pitch + title_height
             axes = _axes(figure, left, top, cell - 54.0, high)
-            colour = shade[list(named)[k]]
+            name = list(named)[k]
+            colour = shade[name]
             axes.fill_between(x, lower[k], upper[k], color=colour, alpha=0.28, lw=0)
             axes.plot(x, mean[k], color=colour, lw=2.2, solid_capstyle="round")
             axes.set_ylim(0.0, ceiling)
-            axes.yaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
+            axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
             axes.yaxis.grid(True, color=colours.RULE, lw=0.6)
             axes.set_axisbelow(True)
             _year_axis(axes, x, (cell - 54.0) * 0.8)
@@ -239,13 +245,12 @@ def incidence_by_cause(tree: xr.DataTree, *, narrow: bool = False) -> Figure:
             figures = f"{percent(mean[k, -1])}  ({percent_range(lower[k, -1], upper[k, -1])})"
             if mean[k, -1] == 0.0:
                 figures = f"not seen in {tree.attrs['paths']:,} paths"
-            _cell_title(axes, list(named.values())[k], figures, 25 if narrow else 45)
+            _cell_title(axes, titles[name], figures)
         return figure
 
 
-def _cell_title(axes: Axes, title: str, figures: str, width: int) -> None:
+def _cell_title(axes: Axes, lines: Sequence[str], figures: str) -> None:
     """Write title and figures above small axes, starting left of the axis labels."""
-    lines = textwrap.wrap(title, width, max_lines=2, placeholder=" …")
     place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom", "fontsize": 12}
     axes.annotate("\n".join(lines), (0, 1), (-34, 20), fontweight="bold", linespacing=1.15, **place)
     axes.annotate(figures, (0, 1), (-34, 4), color=colours.MUTED_INK, **place)

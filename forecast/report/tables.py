@@ -109,6 +109,15 @@ class TransferGroup:
 
 
 @dataclass(frozen=True)
+class Amount:
+    """A consequence that stands on its own: what accrues by the horizon."""
+
+    label: str
+    unit: str
+    estimate: Estimate
+
+
+@dataclass(frozen=True)
 class BaseRateRow:
     """The model's figure for a mechanism beside the published or counted one."""
 
@@ -315,6 +324,17 @@ def transfers(
         residual = float(net / largest) if largest > 0.0 else float(net)
         rows.append(TransferGroup(title, unit, columns, tuple(flows(lost, columns)), tuple(gains), residual))
     return tuple(rows)
+
+
+def amounts(tree: xr.DataTree, groups: Iterable[tuple[str, str, Sequence[str], Sequence[str]]]) -> tuple[Amount, ...]:
+    """Read the consequences that belong to no market."""
+    taken = {name for _, _, losers, gainers in groups for name in (*losers, *gainers)}
+    own = {k: (name, label) for k, (name, label) in enumerate(labels(tree, "consequence").items()) if name not in taken}
+    if not own:
+        return ()
+    at_end = tree["consequence_amount"].isel(time=-1).transpose("draw", "consequence").to_numpy()
+    units, errors = tree["consequence_unit"].to_numpy(), tree["consequence_mcse"].to_numpy()
+    return tuple(Amount(label, str(units[k]), spread(at_end[:, k], float(errors[k]))) for k, (_, label) in own.items())
 
 
 def base_rates(tree: xr.DataTree) -> tuple[BaseRateRow, ...]:

@@ -99,7 +99,7 @@ def percent(p: float) -> str:
         return "<0.1%"
     if p > 0.999:
         return ">99.9%"
-    return f"{p:.0%}" if 0.0995 <= p <= 0.9005 else f"{p:.1%}"
+    return f"{p:.0%}" if 0.0995 <= p < 0.9895 else f"{p:.1%}"
 
 
 def percent_range(lower: float, upper: float) -> str:

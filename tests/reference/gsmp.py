@@ -180,10 +180,11 @@ class Twin:
             for w in weights:
                 total += w
             u *= total
+        reached = 0.0
         for b, w in zip(branches, weights, strict=False):
-            if u < w:
+            reached += w
+            if u < reached:
                 return b
-            u -= w
         return branches[-1]
 
     def calendar(self) -> list[tuple[float, int, int]]:

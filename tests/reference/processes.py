@@ -91,7 +91,8 @@ class _Maker:
         flags = self.pick(FLAGS, int(self.rng.integers(0, 3)))
         always = [None] if self.maybe(0.15) else []
         return tuple(
-            Modifier(when=f if f is None else self.literal(f), log_ratio=self.parameter("log")) for f in [*flags, *always]
+            Modifier(when=f if f is None else self.literal(f), log_ratio=self.parameter("log"))
+            for f in [*flags, *always]
         )
 
     def effect(self, *, clocks: bool, end: float) -> Effect:
@@ -196,7 +197,9 @@ class _Maker:
             ),
             consequences=(
                 Consequence(id="flow", label="", unit="1", amount=(base,), when=Condition(all=("a",)), discount=rate),
-                Consequence(id="counter", label="", unit="1", amount=("twice",), sign=-1, when=Condition(all=("not b",))),
+                Consequence(
+                    id="counter", label="", unit="1", amount=("twice",), sign=-1, when=Condition(all=("not b",))
+                ),
                 Consequence(id="lump", label="", unit="1", amount=(base,), event=scheduled[0].id, discount=rate),
                 Consequence(id="hit", label="", unit="1", amount=(base, "twice"), event=hazards[0].id),
             ),

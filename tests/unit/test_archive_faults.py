@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -48,10 +49,10 @@ def assert_whole(archive: Archive, n: int) -> None:
 
 
 def test_killed_at_any_moment_leaves_whole_runs_only(tree: xr.DataTree, tmp_path: Path) -> None:
-    """25 writers killed, spread over 0 to 0.8 s; a run that was reported as written is there, and whole."""
+    """20 writers killed at moments spread over 0 to 2.5 runs; what was reported as written is there, and whole."""
     archive = Archive(tmp_path / "archive")
-    process = start(archive, "killed", 25, 20250315)
-    reported = finish(process)
+    reported = finish(start(archive, "killed", 20, 20250315))
+    assert reported
     left = [p for p in archive.runs.iterdir() if p.name.startswith(".tmp-")]
     assert left, "no writer was killed in the middle of a run: the test shows nothing"
     ids = {r.id for r in archive.list_runs()}
@@ -64,24 +65,25 @@ def test_killed_at_any_moment_leaves_whole_runs_only(tree: xr.DataTree, tmp_path
 
 def test_two_processes_and_a_reader_at_once(tmp_path: Path) -> None:
     archive = Archive(tmp_path / "archive")
-    writers = [start(archive, "write", 6) for _ in range(2)]
+    writers = [start(archive, "write", 4) for _ in range(2)]
     seen = 0
     while any(w.poll() is None for w in writers):
-        for run in archive.list_runs():
+        for run in archive.list_runs()[-1:]:
             assert archive.verify(run) == []
             seen += 1
+        time.sleep(0.05)
     written = [name for w in writers for name in finish(w)]
-    assert len(set(written)) == 12
+    assert len(set(written)) == 8
     assert seen > 0
-    assert_whole(archive, 12)
+    assert_whole(archive, 8)
 
 
 def test_threads_at_once(tree: xr.DataTree, tmp_path: Path) -> None:
     archive = Archive(tmp_path / "archive")
     with ThreadPoolExecutor(4) as pool:
-        written = [f.result().id for f in [pool.submit(made.write, archive, tree, tmp_path) for _ in range(8)]]
-    assert len(set(written)) == 8
-    assert_whole(archive, 8)
+        written = [f.result().id for f in [pool.submit(made.write, archive, tree, tmp_path) for _ in range(4)]]
+    assert len(set(written)) == 4
+    assert_whole(archive, 4)
 
 
 def test_a_name_that_another_took_meanwhile_is_not_taken(
@@ -166,7 +168,7 @@ def test_a_disk_that_is_really_full(tree: xr.DataTree, tmp_path: Path, small_dis
     full(archive, tree, tmp_path)
 
 
-@pytest.mark.parametrize("size", [0, 300, 2000])
+@pytest.mark.parametrize("size", [0, 2000])
 def test_a_limit_on_the_size_of_files_is_explained(tmp_path: Path, size: int) -> None:
     archive = Archive(tmp_path / "archive")
     said = finish(start(archive, "limited", size))

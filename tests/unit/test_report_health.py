@@ -54,7 +54,7 @@ def test_experts_are_quoted_with_question_date_figures_and_reason(inputs):
     row = next(r for r in sources_of(inputs) if r.parameter == "power_changes")
     answers = [e for e in inputs.deal.experts if e.question == "power_changes"]
     assert len(answers) == 2
-    assert row.origin == f"Elicited from {answers[0].expert} and {answers[1].expert}"
+    assert row.origin == f"Elicited: {answers[0].expert} and {answers[1].expert}"
     assert f"Asked: “{answers[0].asked}”" in row.source
     assert "on 10 December 2024 (5, 50 and 95%: 30%, 48%, 65%): " + answers[0].why in row.source
     assert answers[0].date == date(2024, 12, 10)

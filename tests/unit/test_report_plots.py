@@ -99,6 +99,11 @@ def test_a_cause_keeps_its_colour_in_every_picture(tree):
     assert {a.lines[0].get_color() for a in panels} == set(by_cause.values())
 
 
+def test_a_lone_class_that_is_no_end_is_never_the_palest():
+    alone = colours.outcome_colours(["broken", "in_force"], ["broken"])
+    assert alone["in_force"] == colours.outcome_colours(["in_force", "broken", "rest"], ["broken"])["in_force"]
+
+
 def test_transfers_mirror_each_other(tree, description):
     (axes,) = plots.transfers_over_time(tree, description.consequence_groups[0]).axes
     edges = np.concatenate([b.get_paths()[0].vertices[:, 1] for b in bands(axes)])

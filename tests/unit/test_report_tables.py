@@ -156,6 +156,16 @@ def test_a_leak_in_a_market_shows(tree, description):
         tables.transfers(tree, [(title, unit, losers, (*gainers, "mars"))])
 
 
+def test_a_consequence_outside_every_market_is_listed_by_itself(tree, description):
+    assert tables.amounts(tree, description.consequence_groups) == ()
+    title, unit, losers, gainers = description.consequence_groups[0]
+    (row,) = tables.amounts(tree, [(title, unit, losers, gainers[1:])])
+    assert (row.label, row.unit) == ("India: bought from United States instead", "TIV million")
+    values = tree["consequence_amount"].sel(consequence=gainers[0]).to_numpy()[:, -1]
+    assert row.estimate.mean == pytest.approx(values.mean())
+    assert row.estimate.lower < row.estimate.mean < row.estimate.upper
+
+
 def test_two_consequences_of_one_name_are_not_lost():
     named = {"a": "India: France", "b": "India: France"}
     assert tables.sides(named, ["a", "b"]) == {"France": {"India": "a", "b": "b"}}

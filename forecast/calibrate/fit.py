@@ -1,0 +1,229 @@
+"""Fit the joint model once, keep it by the hash of all that entered, and hand out draws."""
+
+import hashlib
+import json
+import logging
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from zarr.codecs import Crc32cCodec, ZstdCodec
+
+from forecast.calibrate.reference import ReferenceClass
+from forecast.deal.parameters import ExpertRow, Parameter
+from forecast.durable import building, publish
+from forecast.process.draws import Draws
+from forecast.types import F64
+
+if TYPE_CHECKING:
+    import pymc as pm
+
+GROUPS = (
+    "posterior",
+    "prior",
+    "prior_predictive",
+    "posterior_predictive",
+    "log_likelihood",
+    "sample_stats",
+    "observed_data",
+)
+PREDICTIVE_DRAWS = 1000
+TARGET_ACCEPT = 0.95
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A fitted posterior. `seconds` is what the fit took, `digest` the hash of all that entered it."""
+
+    tree: xr.DataTree
+    digest: str
+    from_cache: bool
+    seconds: float
+
+
+def calibrate(
+    parameters: Mapping[str, Parameter],
+    experts: Sequence[ExpertRow],
+    classes: Mapping[str, ReferenceClass],
+    as_of: date,
+    *,
+    seed: int,
+    cache: Path,
+    draws: int = 1000,
+    chains: int = 4,
+    progress: Callable[[int, int], None] | None = None,
+) -> Calibration:
+    """Fit every parameter of a deal in one joint model, or read the fit if it has been made before.
+
+    Parameters
+    ----------
+    parameters, experts, classes, as_of
+        What enters the model; classes are cut at the as-of date.
+    seed, draws, chains
+        Of the sampler; the same seed gives the same draws to the bit.
+    cache
+        Folder of fitted posteriors; a damaged one is fitted again.
+    progress
+        Called with (0, 1) before and (1, 1) after.
+    """
+    digest = digest_of(parameters, experts, classes, as_of, (seed, draws, chains))
+    report = progress or (lambda _done, _total: None)
+    report(0, 1)
+    store = cache / f"{digest}.zarr"
+    found = read_fit(store)
+    if found is not None:
+        report(1, 1)
+        return Calibration(found, digest, from_cache=True, seconds=float(found.attrs["seconds"]))
+    from forecast.calibrate.models import build_model  # noqa: PLC0415  # PyMC takes seconds to import
+
+    begin = time.monotonic()
+    tree = fit(build_model(parameters, experts, classes, as_of), seed=seed, draws=draws, chains=chains)
+    seconds = time.monotonic() - begin
+    tree.attrs = {"digest": digest, "seconds": round(seconds, 1), "as_of": str(as_of), "seed": seed}
+    _write(tree, store)
+    report(1, 1)
+    return Calibration(tree, digest, from_cache=False, seconds=seconds)
+
+
+def digest_of(
+    parameters: Mapping[str, Parameter],
+    experts: Sequence[ExpertRow],
+    classes: Mapping[str, ReferenceClass],
+    as_of: date,
+    sampler: tuple[int, ...],
+) -> str:
+    """Hash everything that a fit depends on: inputs, model code, library versions, sampler settings."""
+    code = hashlib.sha256()
+    for name in ("elicit", "fit", "likelihoods", "models", "predictor", "tables", "values"):
+        file = Path(__file__).with_name(f"{name}.py")
+        code.update(file.read_bytes())
+    used = {p.experts for p in parameters.values() if p.experts}
+    content = {
+        "parameters": {
+            k: p.model_dump(mode="json", exclude={"label", "source", "rationale"}) for k, p in parameters.items()
+        },
+        "experts": [r.model_dump(mode="json") for r in experts if r.question in used and r.date <= as_of],
+        "classes": {k: hashlib.sha256(c.content).hexdigest() for k, c in sorted(classes.items())},
+        "sampler": sampler,
+        "code": code.hexdigest(),
+        "versions": {p: version(p) for p in ("pymc", "pytensor", "nutpie", "numpy", "numba")},
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def fit(model: "pm.Model", *, seed: int, draws: int = 1000, tune: int = 1000, chains: int = 4) -> xr.DataTree:
+    """Sample a model: posterior (NUTS by nutpie), prior, both predictives and the pointwise log-likelihood.
+
+    Returns
+    -------
+    xr.DataTree
+        The groups that ArviZ expects, plus `prior_predictive`; a model without data has no predictives.
+    """
+    import pymc as pm  # noqa: PLC0415  # takes seconds
+
+    with model, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tree = pm.sample(
+            draws=draws,
+            tune=tune,
+            chains=chains,
+            cores=min(chains, 2),
+            random_seed=seed,
+            nuts_sampler="nutpie",
+            target_accept=TARGET_ACCEPT,
+            progressbar=False,
+            compute_convergence_checks=False,
+        )
+        tree.update(pm.sample_prior_predictive(PREDICTIVE_DRAWS, random_seed=seed))
+        if model.observed_RVs:
+            thinned = (
+                tree["posterior"].to_dataset().isel(draw=slice(None, None, max(1, draws * chains // PREDICTIVE_DRAWS)))
+            )
+            predictive = pm.sample_posterior_predictive(
+                xr.DataTree.from_dict({"posterior": thinned}), random_seed=seed, progressbar=False
+            )
+            tree["posterior_predictive"] = predictive["posterior_predictive"]
+            pm.compute_log_likelihood(tree, progressbar=False)
+    return xr.DataTree.from_dict({g: tree[g].to_dataset() for g in GROUPS if g in tree.children})
+
+
+def draws_of(tree: xr.DataTree, parameters: Mapping[str, Parameter], classes: Mapping[str, ReferenceClass]) -> Draws:
+    """Take the draws of every parameter out of a fit: chains end to end, constants repeated."""
+    posterior = tree["posterior"].to_dataset()[[k for k, p in parameters.items() if p.constant is None]].load()
+    n = posterior.sizes["chain"] * posterior.sizes["draw"]
+    values: dict[str, F64] = {}
+    labels: dict[str, tuple[str, ...]] = {}
+    edges: dict[str, F64] = {}
+    for id_, p in parameters.items():
+        if p.constant is not None:
+            values[id_] = np.full(n, p.constant)
+            continue
+        array = posterior[id_]
+        values[id_] = np.ascontiguousarray(array.to_numpy().reshape(n, *array.shape[2:]), dtype=np.float64)
+        if array.ndim > 2:
+            labels[id_] = tuple(str(x) for x in array[f"{id_}__entry"].to_numpy())
+            used = classes[p.reference.reference] if p.reference else None
+            if used is not None and used.age_edges is not None:
+                edges[id_] = used.age_edges
+    return Draws(values, edges, labels, {k: p.unit for k, p in parameters.items()})
+
+
+def read_fit(store: Path) -> xr.DataTree | None:
+    """Open a stored fit lazily; None where there is none, or where it cannot be trusted."""
+    if not store.is_dir():
+        return None
+    try:
+        tree = xr.open_datatree(store, engine="zarr", consolidated=False)
+        whole = int(tree.attrs["files"]) == _count(store)
+        posterior = tree["posterior"].to_dataset()
+        finite = all(bool(np.isfinite(v.to_numpy()).all()) for v in posterior.data_vars.values() if v.dtype.kind == "f")
+    except Exception:  # noqa: BLE001  # Zarr raises many kinds for a damaged store; each means: fit again
+        _LOG.warning("%s: damaged; the fit is made again", store)
+        return None
+    return tree if whole and finite else None
+
+
+def _count(store: Path) -> int:
+    return sum(1 for p in store.rglob("*") if p.is_file())
+
+
+def _write(tree: xr.DataTree, store: Path) -> None:
+    """Write a fit whole or not at all; a damaged one in its place is moved out of the way first."""
+    with building(store.parent, store.stem[:8]) as tmp:
+        inner = tmp / "fit.zarr"
+        _encoded(tree).to_zarr(inner, mode="w-", zarr_format=3, consolidated=False, encoding=_encoding(tree))
+        tree.attrs["files"] = _count(inner)
+        xr.DataTree(xr.Dataset(attrs=tree.attrs)).to_zarr(inner, mode="a", zarr_format=3, consolidated=False)
+        if store.exists():
+            store.rename(tmp / "damaged.zarr")
+        publish(inner, store)
+
+
+def _encoded(tree: xr.DataTree) -> xr.DataTree:
+    return xr.DataTree.from_dict(
+        {"/": xr.Dataset(attrs=tree.attrs), **{g: n.to_dataset() for g, n in tree.children.items()}}
+    )
+
+
+def _encoding(tree: xr.DataTree) -> dict[str, dict[str, Any]]:
+    """Checksummed and compressed; a chunk that gets lost reads as NaN, not as a number."""
+    result: dict[str, dict[str, Any]] = {}
+    for group, node in tree.children.items():
+        result[f"/{group}"] = {
+            str(n): {
+                "compressors": (ZstdCodec(level=1), Crc32cCodec()),
+                **({"chunks": v.shape} if v.size else {}),
+                **({"fill_value": float("nan")} if v.dtype.kind == "f" else {}),
+            }
+            for n, v in node.to_dataset().variables.items()
+            if v.dtype.kind in "fiub"
+        }
+    return result
