@@ -27,7 +27,7 @@ def write(archive: Archive, n: int) -> None:
 
 
 def killed(archive: Archive, n: int, seed: int) -> None:
-    """Kill writers at moments spread over the time that two and a half runs take."""
+    """Kill writers at moments spread over the time of a run and a half."""
     rng, tree = random.Random(seed), made.forecast_tree()  # noqa: S311
     inputs = Path(tempfile.mkdtemp())
     took = 0.0
@@ -43,7 +43,7 @@ def killed(archive: Archive, n: int, seed: int) -> None:
             start = time.monotonic()
             os.read(ready, 1)
             took = time.monotonic() - start
-        time.sleep(rng.uniform(0.0, 2.5 * took))
+        time.sleep(rng.uniform(0.0, 1.6 * took))
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         os.close(ready)

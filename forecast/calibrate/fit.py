@@ -129,6 +129,7 @@ def fit(model: "pm.Model", *, seed: int, draws: int = 1000, tune: int = 1000, ch
     """
     import pymc as pm  # noqa: PLC0415  # takes seconds
 
+    logging.getLogger("pymc").setLevel(logging.ERROR)  # it announces every step
     with model, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tree = pm.sample(

@@ -160,19 +160,25 @@ def zero_sum(n: int) -> F64:
 def rows_for(reference: Reference, used: ReferenceClass, data: Cells, layout: Design) -> tuple[F64, F64]:
     """Rows of x (row, column) and weights (row,) whose average a parameter is.
 
-    Covariates that `where` fixes are the same in all rows; the others run through the combinations that
-    the class has, by their weight in the whole class: the average of a level is the same mix for all.
+    Covariates that `where` fixes are the same in all rows; the others run through the combinations
+    found in the cells that match `where`, by their weight there. So the average comes near the crude
+    rate of those cells, and no combination is made up that cannot be. Where no cell matches, the
+    combinations and weights of the whole class are taken.
     """
     names = list(used.covariates)
-    free = [k for k, n in enumerate(names) if n not in reference.where and len(used.covariates[n]) > 1]
-    combinations, inverse = np.unique(data.levels[:, free], axis=0, return_inverse=True)
-    weight = np.bincount(inverse.ravel(), data.weight, len(combinations)) / data.weight.sum()
+    fixed = {names.index(n): used.covariates[n].index(level) for n, level in reference.where.items()}
+    match = np.all([data.levels[:, k] == level for k, level in fixed.items()] or [data.weight > 0], axis=0)
+    if not match.any():
+        match = data.weight > 0
+    free = [k for k in range(len(names)) if k not in fixed]
+    combinations, inverse = np.unique(data.levels[match][:, free], axis=0, return_inverse=True)
+    weight = np.bincount(inverse.ravel(), data.weight[match], len(combinations))
     x = np.zeros((len(combinations), layout.x.shape[1]))
-    for name, level in reference.where.items():
-        x += layout.level_x[name][used.covariates[name].index(level)]
+    for k, level in fixed.items():
+        x += layout.level_x[names[k]][level]
     for j, k in enumerate(free):
         x += layout.level_x[names[k]][combinations[:, j]]
-    return x, weight
+    return x, weight / weight.sum()
 
 
 def contrast_row(reference: Reference, used: ReferenceClass, layout: Design) -> F64:

@@ -44,9 +44,12 @@ def transfers(r: Reference, part: Part) -> tuple[str, ...]:
 def _name_effects(part: Part) -> None:
     """Name the effect of each level against the average level, (level, outcome), link scale."""
     levels = {
-        f"{n}: {v}": part.layout.level_x[n][i] for n, vs in part.used.covariates.items() for i, v in enumerate(vs)
+        f"{n}: {v}": part.layout.level_x[n][i]
+        for n, vs in part.used.covariates.items()
+        if len(vs) > 1
+        for i, v in enumerate(vs)
     }
-    if part.layout.groups and levels:
+    if levels:
         id_ = part.used.id
         names = {f"{id_}__level": list(levels), f"{id_}__outcome": list(part.free)}
         pm.modelcontext(None).add_coords(names)

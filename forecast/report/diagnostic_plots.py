@@ -12,6 +12,8 @@ import numpy as np
 import xarray as xr
 from matplotlib.rcsetup import cycler
 
+from forecast.types import F64
+
 A_PAGE, COLUMNS = 20, 4  # panels in one picture
 _STYLE = {
     "font.size": 9.0,
@@ -53,6 +55,14 @@ def draw(folder: Path, tree: xr.DataTree, names: Sequence[str]) -> list[Plate]:
     import arviz as az  # noqa: PLC0415  # two seconds, which a report does not need
     import matplotlib.pyplot as plt  # noqa: PLC0415
 
+    def before_and_after(data: xr.DataTree, *, var_names: list[str], **options: Any) -> Any:
+        drawn = az.plot_prior_posterior(data, var_names=var_names, **options)
+        for name in var_names:
+            drawn.viz["plot"][name].item().set_xlim(
+                *window(data["prior"][name].to_numpy(), data["posterior"][name].to_numpy())
+            )
+        return drawn
+
     def trace(*args: Any, **options: Any) -> Any:
         return az.plot_trace(*args, visuals={"trace": {"alpha": 0.6, "width": 0.6}, "xlabel": False}, **options)
 
@@ -68,10 +78,10 @@ def draw(folder: Path, tree: xr.DataTree, names: Sequence[str]) -> list[Plate]:
             plates += _paged(folder, "rank", "Ranks", flat, _held(flat, "posterior"), az.plot_rank)
             plates += _paged(folder, "trace", "Traces", flat, _held(flat, "posterior"), trace)
             plates += _paged(
-                folder, "prior_posterior", "Prior and posterior", flat, _held(flat, "prior"), az.plot_prior_posterior
+                folder, "prior_posterior", "Prior and posterior", flat, _held(flat, "prior"), before_and_after
             )
             plates += _paged(
-                folder, "posterior_predictive", "Posterior predictive", tree, predicted(tree), az.plot_ppc_dist
+                folder, "posterior_predictive", "Posterior predictive", tree, several(tree), az.plot_ppc_dist
             )
     finally:
         plt.close("all")
@@ -107,6 +117,18 @@ def _paged(
 
 def _held(tree: xr.DataTree, group: str) -> list[str]:
     return [str(n) for n in tree[group].data_vars] if group in tree.children else []
+
+
+def window(prior: F64, posterior: F64) -> tuple[float, float]:
+    """Range to show: nearly all of the posterior and the bulk of the prior, whose tails may be endless."""
+    inner, outer = np.quantile(posterior, (0.001, 0.999)), np.quantile(prior, (0.05, 0.9))
+    low, high = min(inner[0], outer[0]), max(inner[1], outer[1])
+    return float(low - 0.03 * (high - low)), float(high + 0.03 * (high - low))
+
+
+def several(tree: xr.DataTree) -> list[str]:
+    """List the predicted tables with more than one cell: a single number has no distribution to draw."""
+    return [name for name in predicted(tree) if tree["observed_data"][name].size > 1]
 
 
 def predicted(tree: xr.DataTree) -> list[str]:

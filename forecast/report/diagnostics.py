@@ -10,12 +10,12 @@ import numpy as np
 import xarray as xr
 from markupsafe import Markup
 
+from forecast.calibrate.gate import MAX_RHAT, MIN_ESS
 from forecast.deal.parameters import Parameter
 from forecast.report.diagnostic_plots import draw, predicted
 from forecast.report.html import HERE, environment
 from forecast.report.words import number
 
-MAX_RHAT, MIN_ESS = 1.01, 400.0
 FIGURES = ("mean", "sd", "eti90_lb", "eti90_ub", "ess_bulk", "ess_tail", "r_hat", "mcse_mean", "mcse_sd")
 
 

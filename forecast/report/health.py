@@ -1,12 +1,39 @@
 """From a calibration and the deal's parameters to what the report says about them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
+
+from forecast.calibrate.fit import Calibration
+from forecast.calibrate.gate import GateReport
 from forecast.deal.parameters import Distribution, ExpertRow, Parameter, Reference
 from forecast.inputs import Inputs
 from forecast.report.brief import long_date
-from forecast.report.model import Source
+from forecast.report.model import Health, Source
 from forecast.report.words import join, number, percent
+from forecast.types import F64
+
+
+def health_of(calibration: Calibration, gate: GateReport) -> Health:
+    """Boil a calibration and its gate's findings down to the report's figures; one NaN makes a worst NaN."""
+    rhat, bulk, tail = np.array([row[1:] for row in gate.table], dtype=np.float64).reshape(-1, 3).T
+    return Health(
+        gate_passed=gate.passed,
+        problems=gate.problems,
+        worst_rhat=_worst(np.max, rhat),
+        smallest_ess_bulk=_worst(np.min, bulk),
+        smallest_ess_tail=_worst(np.min, tail),
+        divergences=gate.divergences,
+        bfmi=gate.bfmi,
+        seconds=calibration.seconds,
+        from_cache=calibration.from_cache,
+        digest=calibration.digest,
+    )
+
+
+def _worst(pick: Callable[[F64], np.float64], figures: F64) -> float:
+    """Pick the worst; NaN where there is none, or where one could not be computed."""
+    return float(pick(figures)) if figures.size else float("nan")
 
 
 def sources_of(inputs: Inputs) -> tuple[Source, ...]:

@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import xarray as xr
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from forecast.calibrate.gate import MAX_RHAT, MIN_BFMI, MIN_ESS
 from forecast.deal.describe import Description
 from forecast.report import brief, colours, plots, tables, words
 from forecast.report.model import Health, Source
@@ -59,7 +61,19 @@ def write_report(
 def render(tree: xr.DataTree, description: Description, health: Health, sources: Sequence[Source] = ()) -> str:
     """Return the report as HTML text. The same input gives the same bytes."""
     template = environment().get_template("report.html.j2")
+    tree = _needed(tree)
     return template.render(_context(tree, description, health, sources))
+
+
+def _needed(tree: xr.DataTree) -> xr.DataTree:
+    """Read what the report shows, once: a stored run is opened lazily, and its curves by draw are large."""
+    root = tree.to_dataset()
+    shown = ["consequence_amount", "consequence_mcse", "event_frequency", "parameters"]
+    groups = {"/": root[[name for name in shown if name in root]].assign_coords(root.coords)}
+    for name in ("summary", "storylines", "base_rates"):
+        if name in tree.children:
+            groups[f"/{name}"] = tree.children[name].to_dataset(inherit=False)
+    return xr.DataTree.from_dict({name: group.load() for name, group in groups.items()})
 
 
 def environment() -> Environment:
@@ -93,8 +107,6 @@ def environment() -> Environment:
 def _context(tree: xr.DataTree, description: Description, health: Health, sources: Sequence[Source]) -> dict[str, Any]:
     """Collect what the template prints; it does layout only."""
     days = tables.shown_dates(tree)
-    cause_ids = list(tables.labels(tree, "cause"))
-    outcome_ids = list(tables.labels(tree, "outcome"))
     shown: dict[str, Any] = {
         "headlines": tables.headlines(tree, description.headline),
         "outcomes": tables.curves(tree, "outcome_probability", days),
@@ -106,31 +118,41 @@ def _context(tree: xr.DataTree, description: Description, health: Health, source
         "base_rates": tables.base_rates(tree),
         "parameters": tables.parameters(tree, sources),
     }
-    return shown | {
-        "css": Markup((HERE / "templates" / "report.css").read_text(encoding="utf-8")),  # noqa: S704  # ours
-        "deal": description,
-        "diagram": _as_image(description.diagram_svg),
-        "attrs": tree.attrs,
-        "held": tree.attrs["status"] == "held",
-        "held_reasons": tables.attribute_list(tree, "held_reasons"),
-        "days": days,
-        "start": tables.grid_date(tree, 0),
-        "horizon": tables.grid_date(tree, -1),
-        "marks": plots.shown_marks(tree, description.calendar),
-        "says": list(_says(shown, days[-1])),
-        "health": health,
-        "checks": checks(health),
-        "scale": words.ICD_203,
-        "cause_colours": colours.cause_colours(cause_ids),
-        "cause_labels": tables.labels(tree, "cause"),
-        "outcome_colours": colours.outcome_colours(outcome_ids, cause_ids),
+    return (
+        shown
+        | _shades(tree, shown["transfers"])
+        | {
+            "css": Markup((HERE / "templates" / "report.css").read_text(encoding="utf-8")),  # noqa: S704  # ours
+            "deal": description,
+            "diagram": _as_image(description.diagram_svg),
+            "attrs": tree.attrs,
+            "held": tree.attrs["status"] == "held",
+            "held_reasons": tables.attribute_list(tree, "held_reasons"),
+            "days": days,
+            "start": tables.grid_date(tree, 0),
+            "horizon": tables.grid_date(tree, -1),
+            "marks": plots.shown_marks(tree, description.calendar),
+            "says": list(_says(shown, days[-1])),
+            "health": health,
+            "checks": checks(health),
+            "scale": words.ICD_203,
+            "pictures": _pictures(tree, description),
+            "inputs": tables.attribute_table(tree, "inputs"),
+            "versions": tables.attribute_table(tree, "versions"),
+        }
+    )
+
+
+def _shades(tree: xr.DataTree, groups: Sequence[tables.TransferGroup]) -> dict[str, Any]:
+    """Choose the colours of causes, outcomes and the sides of each market, the same as in the pictures."""
+    causes = list(tables.labels(tree, "cause"))
+    return {
+        "cause_colours": colours.cause_colours(causes),
+        "outcome_colours": colours.outcome_colours(list(tables.labels(tree, "outcome")), causes),
         "transfer_colours": [
             colours.consequence_colours([f.label for f in _by_size(g.losers)], [f.label for f in g.gainers])
-            for g in shown["transfers"]
+            for g in groups
         ],
-        "pictures": _pictures(tree, description),
-        "inputs": tables.attribute_table(tree, "inputs"),
-        "versions": tables.attribute_table(tree, "versions"),
     }
 
 
@@ -171,17 +193,19 @@ def _pictures(tree: xr.DataTree, description: Description) -> dict[str, Any]:
 
 
 def checks(health: Health) -> tuple[Check, ...]:
-    """Hold the calibration's figures against the gate's limits; a NaN fails."""
+    """Hold the calibration's figures against the gate's limits; what is not known fails."""
+    unknown = float("nan")
+    divergences = float(health.divergences) if health.divergences >= 0 else unknown
     rows = (
-        ("Worst R-hat", health.worst_rhat, f"{health.worst_rhat:.3f}", "at most 1.01", health.worst_rhat <= 1.01),
-        ("Smallest bulk effective sample size", health.smallest_ess_bulk, f"{health.smallest_ess_bulk:,.0f}",
-         "at least 400", health.smallest_ess_bulk >= 400),
-        ("Smallest tail effective sample size", health.smallest_ess_tail, f"{health.smallest_ess_tail:,.0f}",
-         "at least 400", health.smallest_ess_tail >= 400),
-        ("Divergences", 0.0, f"{health.divergences:,}", "none", health.divergences == 0),
-        ("Smallest energy BFMI", health.bfmi, f"{health.bfmi:.2f}", "above 0.3", health.bfmi > 0.3),
+        ("Worst R-hat", health.worst_rhat, ".3f", f"at most {MAX_RHAT}", health.worst_rhat <= MAX_RHAT),
+        ("Smallest bulk effective sample size", health.smallest_ess_bulk, ",.0f", f"at least {MIN_ESS:.0f}",
+         health.smallest_ess_bulk >= MIN_ESS),
+        ("Smallest tail effective sample size", health.smallest_ess_tail, ",.0f", f"at least {MIN_ESS:.0f}",
+         health.smallest_ess_tail >= MIN_ESS),
+        ("Divergences", divergences, ",.0f", "none", divergences == 0),
+        ("Smallest energy BFMI", health.bfmi, ".2f", f"above {MIN_BFMI}", health.bfmi > MIN_BFMI),
     )  # fmt: skip
-    return tuple(Check(name, "n/a" if x != x else text, allowed, ok) for name, x, text, allowed, ok in rows)  # noqa: PLR0124
+    return tuple(Check(name, "n/a" if isnan(x) else format(x, form), limit, ok) for name, x, form, limit, ok in rows)
 
 
 def _as_image(svg: str) -> str:

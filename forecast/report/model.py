@@ -8,7 +8,8 @@ class Health:
     """How the calibration did, against the gate that decides whether a run is published.
 
     `problems` are the gate's own sentences, `seconds` the time that the fit took (not the time to
-    read it back), `digest` the hash of all that entered it. A figure that does not exist is NaN.
+    read it back), `digest` the hash of all that entered it. A figure that does not exist is NaN, an
+    unknown number of divergences -1.
     """
 
     gate_passed: bool

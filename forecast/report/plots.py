@@ -236,17 +236,22 @@ def incidence_by_cause(tree: xr.DataTree, *, narrow: bool = False) -> Figure:
             colour = shade[name]
             axes.fill_between(x, lower[k], upper[k], color=colour, alpha=0.28, lw=0)
             axes.plot(x, mean[k], color=colour, lw=2.2, solid_capstyle="round")
-            axes.set_ylim(0.0, ceiling)
-            axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
-            axes.yaxis.grid(True, color=colours.RULE, lw=0.6)
-            axes.set_axisbelow(True)
-            _year_axis(axes, x, (cell - 54.0) * 0.8)
-            _percent_axis(axes)
+            _common_scale(axes, x, ceiling, (cell - 54.0) * 0.8)
             figures = f"{percent(mean[k, -1])}  ({percent_range(lower[k, -1], upper[k, -1])})"
             if mean[k, -1] == 0.0:
                 figures = f"not seen in {tree.attrs['paths']:,} paths"
             _cell_title(axes, titles[name], figures)
         return figure
+
+
+def _common_scale(axes: Axes, x: F64, ceiling: float, room: float) -> None:
+    """Give small axes the scale that all of them share."""
+    axes.set_ylim(0.0, ceiling)
+    axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+    axes.yaxis.grid(True, color=colours.RULE, lw=0.6)
+    axes.set_axisbelow(True)
+    _year_axis(axes, x, room)
+    _percent_axis(axes)
 
 
 def _cell_title(axes: Axes, lines: Sequence[str], figures: str) -> None:

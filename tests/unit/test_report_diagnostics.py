@@ -8,7 +8,7 @@ import xarray as xr
 from PIL import Image
 
 from forecast.deal.parameters import Parameter
-from forecast.report.diagnostic_plots import drawable
+from forecast.report.diagnostic_plots import drawable, window
 from forecast.report.diagnostics import coverage, summary, write_diagnostics
 from tests import report_data
 
@@ -92,6 +92,14 @@ def test_only_what_can_be_drawn_is_drawn(fit):
     flat = drawable(bad, list(parameters))
     assert set(flat["posterior"].data_vars) == {"rate_b", "rate_c", *(f"binned[{b}]" for b in ("0-1", "1-3", "3+"))}
     assert set(flat["prior"].data_vars) == set(flat["posterior"].data_vars)
+
+
+def test_the_window_shows_the_posterior_and_not_the_tail_of_the_prior():
+    rng = np.random.default_rng(5)
+    prior = rng.lognormal(-2, 3, 4000)
+    low, high = window(prior, rng.normal(0.2, 0.02, 4000))
+    assert low < 0.14
+    assert 0.26 < high < 10 < float(prior.max())
 
 
 def test_coverage_is_counted_cell_by_cell(fit):

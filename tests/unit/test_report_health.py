@@ -1,12 +1,17 @@
+import math
 from datetime import date
 from pathlib import Path
 from types import MappingProxyType
 
 import pytest
 
+from forecast.calibrate.fit import Calibration
+from forecast.calibrate.gate import judge
 from forecast.deal.parameters import Contrast, Distribution, Parameter, Reference
 from forecast.inputs import Inputs, load
-from forecast.report.health import sources_of
+from forecast.report.health import health_of, sources_of
+from forecast.report.html import checks
+from tests import report_data
 
 ROOT = Path(__file__).parents[2]
 
@@ -14,6 +19,39 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def inputs():
     return load(ROOT / "priors" / "teaching")
+
+
+def health_of_tree(tree, parameters):
+    return health_of(Calibration(tree, "abc", from_cache=True, seconds=12.5), judge(tree, parameters))
+
+
+def test_a_good_fit_is_reported_with_its_worst_figures():
+    tree, parameters = report_data.calibration_tree()
+    del tree["posterior"]["fixed"]
+    gate = judge(tree, parameters)
+    health = health_of_tree(tree, parameters)
+    assert health.gate_passed
+    assert health.problems == ()
+    assert health.worst_rhat == max(row[1] for row in gate.table) < 1.01
+    assert health.smallest_ess_bulk == min(row[2] for row in gate.table) > 400
+    assert health.smallest_ess_tail == min(row[3] for row in gate.table) > 400
+    assert (health.divergences, health.bfmi) == (0, gate.bfmi)
+    assert (health.seconds, health.from_cache, health.digest) == (12.5, True, "abc")
+    assert all(c.passed for c in checks(health))
+
+
+def test_one_figure_that_cannot_be_computed_is_the_worst_one():
+    tree, parameters = report_data.calibration_tree()
+    del tree["posterior"]["fixed"]
+    tree["posterior"]["rate_b"][0, 0] = math.nan
+    del tree["sample_stats"]
+    health = health_of_tree(tree, parameters)
+    assert not health.gate_passed
+    assert math.isnan(health.worst_rhat)
+    assert math.isnan(health.smallest_ess_bulk)
+    assert health.divergences == -1
+    assert [c.value for c in checks(health)] == ["n/a"] * 5
+    assert not any(c.passed for c in checks(health))
 
 
 def with_parameters(inputs, *parameters):

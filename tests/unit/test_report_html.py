@@ -7,6 +7,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+import xarray as xr
 
 from forecast.report.html import checks, render, write_report
 from tests import report_data
@@ -182,6 +183,7 @@ def test_a_forecast_without_extras_still_makes_a_page(tree):
         ("smallest_ess_bulk", 399.0, 1),
         ("smallest_ess_tail", float("nan"), 2),
         ("divergences", 1, 3),
+        ("divergences", -1, 3),
         ("bfmi", 0.3, 4),
         ("bfmi", float("nan"), 4),
     ],
@@ -190,19 +192,25 @@ def test_each_check_fails_on_its_own_figure_and_on_nan(figure, bad, line):
     assert all(c.passed for c in checks(report_data.health()))
     rows = checks(report_data.health(**{figure: bad}))
     assert [c.passed for c in rows] == [i != line for i in range(5)]
-    assert (rows[line].value == "n/a") == math.isnan(bad)
+    assert (rows[line].value == "n/a") == (math.isnan(bad) or bad < 0)
 
 
 def test_the_same_forecast_gives_the_same_bytes(tree, html):
     assert html == render(tree, report_data.description(), report_data.health(), report_data.sources())
 
 
+def test_a_stored_run_gives_the_same_report_as_a_fresh_one(tree, html, tmp_path):
+    tree.to_zarr(tmp_path / "forecast.zarr", zarr_format=3, consolidated=False)
+    stored = xr.open_datatree(tmp_path / "forecast.zarr", engine="zarr", consolidated=False)
+    assert render(stored, report_data.description(), report_data.health(), report_data.sources()) == html
+
+
 def test_the_report_of_a_full_run_is_written_in_seconds(tmp_path):
-    """4,000 draws; 4 s is the promise, on a machine that does nothing else: three times that here."""
+    """4,000 draws; processor time, which a busy machine does not lengthen."""
     tree = report_data.forecast_tree(4000, 64)
-    start = time.perf_counter()
+    start = time.process_time()
     write_report(tmp_path / "report.html", tree, report_data.description(), report_data.health(), report_data.sources())
-    assert time.perf_counter() - start < 12
+    assert time.process_time() - start < 4
     assert (tmp_path / "report.html").stat().st_size < 1_500_000
 
 
