@@ -13,7 +13,14 @@ from forecast import schema
 from forecast.deal import model, parameters, spec
 
 HERE = Path(__file__).parent
-PLAIN = {"str": "text", "float": "number", "int": "whole number", "bool": "true or false", "date": "date", "NoneType": ""}
+PLAIN = {
+    "str": "text",
+    "float": "number",
+    "int": "whole number",
+    "bool": "true or false",
+    "date": "date",
+    "NoneType": "",
+}
 NAMES = {
     "Duration": 'duration, such as "24 months"',
     "Slug": "name",

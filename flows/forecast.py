@@ -9,7 +9,8 @@ from prefect.context import FlowRunContext
 from flows.common import call, is_transient
 from forecast.deal.overrides import as_of_override
 from forecast.errors import ForecastError, HeldError
-from forecast.pipeline import RunSettings, load, run_forecast
+from forecast.inputs import load
+from forecast.pipeline import RunSettings, run_forecast
 
 
 @task(

@@ -7,7 +7,8 @@ from prefect import flow, task
 
 from flows.common import call, is_transient
 from forecast.deal.overrides import as_of_override
-from forecast.pipeline import RunSettings, load, run_sweep
+from forecast.inputs import load
+from forecast.pipeline import RunSettings, run_sweep
 
 
 @task(

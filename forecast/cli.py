@@ -88,7 +88,8 @@ def run(
 ) -> None:
     """Calibrate, simulate, archive and report a forecast of DEAL."""
     from forecast.console import Console
-    from forecast.pipeline import RunSettings, load, run_forecast
+    from forecast.inputs import load
+    from forecast.pipeline import RunSettings, run_forecast
 
     console = Console(quiet=quiet)
     loaded = load(deal, _overrides(overrides, as_of))
@@ -263,7 +264,8 @@ def sweep(deal: Path, as_of: str | None, overrides: tuple[str, ...], vary: tuple
     """Forecast DEAL once for every cell of a grid, with the same luck in every cell."""
     from forecast.console import Console
     from forecast.deal.overrides import parse_axis
-    from forecast.pipeline import RunSettings, load, run_sweep
+    from forecast.inputs import load
+    from forecast.pipeline import RunSettings, run_sweep
 
     console = Console()
     axes = dict(parse_axis(text) for text in vary)

@@ -16,6 +16,7 @@ import xarray as xr
 
 from forecast.analysis.base_rates import base_rate_table
 from forecast.analysis.story import tell
+from forecast.analysis.storylines import storyline_table
 from forecast.analysis.sweep import assemble, hold, plan
 from forecast.archive import Archive, Run
 from forecast.calibrate.fit import Calibration, calibrate, draws_of
@@ -114,7 +115,9 @@ def simulate_deal(
     sample = np.unique(np.linspace(0, total - 1, min(SAMPLE_PATHS, total)).astype(np.int64))
     log = record_paths(program, seed=settings.seed, paths=sample, replicates=settings.replicates)
     rates = base_rate_table(program, log, deal.file.base_rates)
-    tree = build_forecast(program, counts, log, draws, dict(attrs), rates)
+    stories = storyline_table(program, log, settings.replicates)
+    labels = {id_: p.label for id_, p in deal.file.parameters.items()}
+    tree = build_forecast(program, counts, log, draws, dict(attrs), rates, stories, labels=labels)
     if problems := forecast_invariants(tree):
         raise AssertionError("a forecast broke its own rules: " + "; ".join(problems))
     return program, tree

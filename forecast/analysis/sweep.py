@@ -90,7 +90,7 @@ def assemble(
     labels: Sequence[str],
     figures: Sequence[F64],
     replicates: int,
-    attrs: Mapping[str, str],
+    attrs: Mapping[str, str | int],
 ) -> xr.Dataset:
     """Put the cells of a sweep into one Dataset whose dims are the swept names.
 

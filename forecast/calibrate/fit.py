@@ -186,7 +186,7 @@ def read_fit(store: Path) -> xr.DataTree | None:
         whole = int(tree.attrs["files"]) == _count(store)
         posterior = tree["posterior"].to_dataset()
         finite = all(bool(np.isfinite(v.to_numpy()).all()) for v in posterior.data_vars.values() if v.dtype.kind == "f")
-    except Exception:  # noqa: BLE001  # Zarr raises many kinds for a damaged store; each means: fit again
+    except Exception:  # Zarr raises many kinds for a damaged store; each means: fit again
         _LOG.warning("%s: damaged; the fit is made again", store)
         return None
     return tree if whole and finite else None

@@ -58,7 +58,7 @@ def judge(tree: xr.DataTree, parameters: Mapping[str, Parameter]) -> GateReport:
 
 
 def _diagnose(posterior: xr.Dataset) -> tuple[tuple[tuple[str, float, float, float], ...], list[str]]:
-    from arviz_stats.base import array_stats  # noqa: PLC0415  # heavy
+    from arviz_stats.base.array import array_stats  # noqa: PLC0415  # heavy
 
     rows = []
     for name, chains in _scalars(posterior):

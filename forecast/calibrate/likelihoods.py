@@ -62,7 +62,7 @@ def weibull_spells(
     def logp(value: Tensor, hazard: Tensor, log_hazard: Tensor) -> Tensor:
         return value * log_hazard - hazard
 
-    def random(hazard: F64, log_hazard: F64, rng: np.random.Generator, size: Any = None) -> F64:
+    def random(hazard: F64, _log_hazard: F64, rng: np.random.Generator, size: Any = None) -> Any:
         return rng.poisson(np.minimum(hazard, 1e9), size).astype(np.float64)
 
     return pm.CustomDist(

@@ -187,4 +187,5 @@ def contrast_row(reference: Reference, used: ReferenceClass, layout: Design) -> 
     if c is None:
         raise ValueError("not a contrast")
     levels, x = used.covariates[c.covariate], layout.level_x[c.covariate]
-    return x[levels.index(c.to)] - x[levels.index(c.base)]
+    row: F64 = x[levels.index(c.to)] - x[levels.index(c.base)]
+    return row

@@ -95,8 +95,8 @@ def arm(s, v, w, d, r, k, t, flags, seed):
     w.mult[k], w.fire[k] = 0.0, np.inf
     if (c >= 0 and w.start[c] == np.inf) or not holds(s, s.haz_cond[k], flags):
         return
-    if w.count[k] < 0:
-        w.count[k] = 0
+    if w.drawn[k] < 0:
+        w.drawn[k] = 0
         w.left[k] = -log(uniform(seed, d, r, s.haz_key[k], 0))
     m = factor(s, v, d, s.haz_mod[k], s.haz_mod[k + 1], flags)
     start = 0.0 if c < 0 else w.start[c]
@@ -210,7 +210,7 @@ def begin(s, v, w, d, r, seed):
     for c in range(w.start.size):
         w.start[c], w.starts[c] = s.clock0[c], 0
     for k in range(w.fire.size):
-        w.count[k], w.left[k], w.base[k] = -1, 0.0, 0.0
+        w.drawn[k], w.left[k], w.base[k] = -1, 0.0, 0.0
         arm(s, v, w, d, r, k, 0.0, s.flags0[0], seed)
     for a in range(w.due.size):
         due = w.start[s.aged_clock[a]] + s.aged_age[a]
@@ -318,8 +318,8 @@ def run_path(s, v, w, tally, path_log, grid, d, r, seed):
             e = n_haz + choose(s, v, d, r, event, entry, flags, seed)
         elif t_haz <= horizon:
             t, e = t_haz, k
-            w.count[k] += 1
-            w.left[k] = -log(uniform(seed, d, r, s.haz_key[k], w.count[k]))
+            w.drawn[k] += 1
+            w.left[k] = -log(uniform(seed, d, r, s.haz_key[k], w.drawn[k]))
             w.base[k] = cumulative(s, v, d, k, age_of(s, w, k, t))
         else:
             break

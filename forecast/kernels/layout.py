@@ -101,7 +101,7 @@ class Work(NamedTuple):
     base: F64  # (k,) cumulative base hazard at the last refresh
     mult: F64  # (k,) multiplier in force, 0 where the hazard is off
     fire: F64  # (k,) time at which it fires
-    count: I64  # (k,) occurrence, −1 before the first exponential is drawn
+    drawn: I64  # (k,) occurrence, −1 before the first exponential is drawn
     due: F64  # (a,)
     meter_since: F64  # (x,) discounted time at which the flow began, −1 where it is off
     meter_total: F64  # (x,)

@@ -116,14 +116,18 @@ def test_one_path_a_draw_is_no_spread() -> None:
 
 def test_table_compares_and_keeps_the_explanation(program: Program) -> None:
     log = made.log_of(program, PATHS)
-    rows = [rate(), rate(value=0.9, lower=0.85, upper=0.95, explanation="oral promises")]
+    rows = [
+        rate(),  # its interval holds the model's mean, 0.25
+        rate(value=0.9, lower=0.85, upper=0.95, explanation="oral promises"),
+        rate(value=0.45, lower=0.42, upper=0.5),  # of four paths, the model's interval reaches to 0.6
+    ]
     table = base_rate_table(program, log, rows)
     assert table is not None
     np.testing.assert_allclose(table["model_mean"], 0.25)
-    assert list(table["model_paths"]) == [4, 4]
-    assert list(table["agrees"]) == [True, False]
-    assert list(table["explanation"].to_numpy()) == ["", "oral promises"]
-    assert list(table["source"].to_numpy()) == ["counted", "counted"]
+    assert list(table["model_paths"]) == [4, 4, 4]
+    assert list(table["agrees"]) == [True, False, True]
+    assert list(table["explanation"].to_numpy()) == ["", "oral promises", ""]
+    assert list(table["source"].to_numpy()) == ["counted"] * 3
 
 
 def test_nobody_to_ask_gives_nan_and_does_not_agree(program: Program) -> None:

@@ -4,7 +4,18 @@ import numpy as np
 import pytest
 
 from forecast.analysis.storylines import Storyline, storyline_table, storylines
-from forecast.deal.spec import Branch, Effect, Flag, Process, Scheduled
+from forecast.deal.spec import (
+    Branch,
+    Clock,
+    Condition,
+    Effect,
+    Flag,
+    Hazard,
+    Modifier,
+    OutcomeClass,
+    Process,
+    Scheduled,
+)
 from forecast.process.compile import Program, compile_process
 from tests import outputs_data as made
 
@@ -100,6 +111,55 @@ def test_the_same_milestone_twice_running_is_told_once() -> None:
     line = told(other, [SIGN, (0.4, "quarrel_0/on"), (0.6, "quarrel_1/on"), (2.0, "fighting")])[0]
     assert line.steps == ("The deal is signed", "A quarrel", "Fighting resumes")
     assert line.dates == (0.3, 0.4, 2.0)
+
+
+@pytest.fixture(scope="module")
+def chain() -> Program:
+    """What ends a path here depends on a chain of flags and clocks, and on risk factors that come and go."""
+
+    def hazard(id_: str, when: tuple[str, ...] = (), **effect: object) -> Hazard:
+        return Hazard(id=id_, label=id_.upper(), when=Condition(all=when), rate="rain", effect=Effect(**effect))
+
+    factors = (Modifier(when="calm", log_ratio="tension"), Modifier(when="x", log_ratio="tension"))
+    process = made.process().model_copy(
+        update={
+            "flags": tuple(Flag(id=i, label=i, initially=i == "calm") for i in ("a", "b", "x", "calm")),
+            "clocks": (Clock(id="k", label="k"),),
+            "hazards": (
+                hazard("a_comes", set=("a",)),
+                hazard("b_comes", ("a",), set=("b",)),
+                hazard("k_starts", start=("k",)),
+                hazard("b_by_clock", set=("b",)).model_copy(update={"clock": "k"}),
+                hazard("x_comes", set=("x",)),
+                hazard("x_goes", clear=("x",)),
+                hazard("storm", clear=("calm",)),
+                hazard("lull", set=("calm",)),
+                hazard("end", ("b",), end="war").model_copy(update={"modifiers": factors}),
+                hazard("end_with_x", ("b",), set=("x",), end="war").model_copy(update={"modifiers": factors}),
+            ),
+            "scheduled": (),
+            "outcomes": (OutcomeClass(id="rest", label="Rest", rest=True),),
+            "consequences": (),
+        }
+    )
+    return compile_process(process, made.draws())
+
+
+@pytest.mark.parametrize(
+    ("path", "told_as"),
+    [
+        ("a_comes b_comes end", "A_COMES B_COMES END"),  # the condition of what the ending needs
+        ("k_starts b_by_clock end", "K_STARTS B_BY_CLOCK END"),  # … and its clock
+        ("a_comes a_comes b_comes end", "A_COMES B_COMES END"),  # the second time it changes nothing
+        ("a_comes b_comes x_comes end", "A_COMES B_COMES X_COMES END"),  # a risk factor in force
+        ("a_comes b_comes x_comes x_goes end", "A_COMES B_COMES END"),  # … and one no longer so
+        ("a_comes b_comes storm lull end", "A_COMES B_COMES END"),  # in force again, as at the start
+        ("a_comes b_comes x_comes x_goes end_with_x", "A_COMES B_COMES END_WITH_X"),  # set by the ending itself
+    ],
+)
+def test_a_story_is_traced_back_from_its_ending(chain: Program, path: str, told_as: str) -> None:
+    firings = [(0.1 * n, name) for n, name in enumerate(path.split(), start=1)]
+    assert steps(chain, *firings) == tuple(told_as.split())
 
 
 def test_table_is_sorted_cut_and_says_what_it_covers(program: Program) -> None:
