@@ -152,9 +152,8 @@ _STORYLINES: Mapping[str, Variable] = {
         ("storyline",), "U", "", "milestones in order",
         "labels joined by ' → ': the events that changed what the ending depends on, and the ending",
     ),
-    "cause": Variable(
-        ("storyline",), "U", "", "cause of the end",
-        "empty where the path is open at the horizon; read with to_dataset(inherit=False): the root's index hides it",
+    "ended_by": Variable(
+        ("storyline",), "U", "", "cause of the end", "empty where the path is open at the horizon",
     ),
     "frequency": Variable(
         ("storyline",), "f8", "1", "share of the sampled paths", "P(a path takes this course), over draws and chance"

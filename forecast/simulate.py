@@ -9,7 +9,7 @@ from threading import Event
 import numpy as np
 
 from forecast.errors import ForecastError
-from forecast.kernels.gsmp import MAX_STEPS, run_draws, run_path, worth_each
+from forecast.kernels.gsmp import MAX_STEPS, run_draws, run_numbers, worth_each
 from forecast.kernels.layout import Log, Tally, Work
 from forecast.process.compile import Program
 from forecast.types import F64, I32, I64
@@ -142,20 +142,23 @@ def record_paths(program: Program, *, seed: int, paths: I64, replicates: int, ma
     steps, cause, end = np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n)
     grid = np.array([program.horizon])
     tally, work = _tally(_allocate(program, 1, 1), 0), _work(program)
-    for i in range(n):
-        steps[i], cause[i], end[i] = run_path(
-            program.structure,
-            program.values,
-            work,
-            tally,
-            Log(time[i], firing[i]),
-            grid,
-            int(draw[i]),
-            int(replicate[i]),
-            np.uint64(seed),
-        )
-        if end[i] < 0:
-            raise ForecastError(_no_end(program, int(draw[i]), tally.fired))
+    no_end = run_numbers(
+        program.structure,
+        program.values,
+        work,
+        tally,
+        grid,
+        draw,
+        replicate,
+        np.uint64(seed),
+        time,
+        firing,
+        steps,
+        cause,
+        end,
+    )
+    if no_end >= 0:
+        raise ForecastError(_no_end(program, int(draw[no_end]), tally.fired))
     return PathLog(draw, replicate, np.minimum(steps, max_steps), cause, end, steps > max_steps, time, firing)
 
 

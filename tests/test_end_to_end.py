@@ -91,7 +91,7 @@ def test_list_show_report_replay_verify(archive, run_id, tmp_path):
 def test_a_replayed_path_is_the_one_that_was_simulated(archive, run_id):
     tree = xr.open_datatree(archive / "runs" / run_id / "forecast.zarr", engine="zarr", consolidated=False)
     paths = tree["paths"].to_dataset()
-    number, cause = int(paths["number"][11]), int(paths["cause"][11])
+    number, cause = int(paths["number"][11]), int(paths["ended_by"][11])
     last = forecast("replay", run_id, "--path", str(number), archive=archive).stdout.splitlines()[-1]
     label = str(tree["cause_label"].to_numpy()[cause]) if cause >= 0 else "the horizon"
     assert label in last

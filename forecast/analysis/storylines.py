@@ -77,7 +77,7 @@ def storyline_table(program: Program, log: PathLog, replicates: int, top: int = 
             "paths_left_out": int(log.truncated.sum()),
         },
         text=[ARROW.join(r.steps) for r in rows],
-        cause=[r.cause for r in rows],
+        ended_by=[r.cause for r in rows],
         frequency=share,
         frequency_mcse=np.sqrt(share * (1.0 - share) / max(n, 1)),
         dates=[months(r.dates) for r in rows],

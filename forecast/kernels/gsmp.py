@@ -9,15 +9,15 @@ are inverted in closed form. Inputs are trusted (`process.compile` checked them)
 import numpy as np
 
 from forecast.kernels.arith import exp, log, power, uniform
-from forecast.kernels.jit import kernel
-from forecast.kernels.layout import WEIBULL, Tally
+from forecast.kernels.jit import inlined, inner, kernel
+from forecast.kernels.layout import WEIBULL, Log, Tally
 
 U = np.uint64
 ZERO, ONE = U(0), U(1)
 MAX_STEPS = 1_000_000  # events on one path
 
 
-@kernel
+@inner
 def holds(s, q, flags):
     """Whether condition q holds."""
     if (flags & s.cond_want[q]) != s.cond_want[q] or (flags & s.cond_forbid[q]) != ZERO:
@@ -28,7 +28,7 @@ def holds(s, q, flags):
     return True
 
 
-@kernel
+@inner
 def factor(s, v, d, first, last, flags):
     """Product of the modifiers first … last − 1 that hold."""
     result = 1.0
@@ -38,7 +38,7 @@ def factor(s, v, d, first, last, flags):
     return result
 
 
-@kernel
+@inner
 def cumulative(s, v, d, k, age):
     """Base hazard k integrated from age 0 to `age`; 0 for negative ages."""
     if age <= 0.0:
@@ -54,7 +54,7 @@ def cumulative(s, v, d, k, age):
     return total
 
 
-@kernel
+@inner
 def inverse(s, v, d, k, target):
     """Age at which the cumulative base hazard k reaches `target` > 0; infinite if never."""
     if s.haz_kind[k] == WEIBULL:
@@ -72,14 +72,14 @@ def inverse(s, v, d, k, target):
     return np.inf
 
 
-@kernel
+@inner
 def age_of(s, w, k, t):
     """Age that hazard k reads at time t: of its clock, or of the path where it has none."""
     c = s.haz_clock[k]
     return t if c < 0 else t - w.start[c]
 
 
-@kernel
+@inner
 def settle(s, v, w, d, k, t):
     """Consume what hazard k has used of its exponential up to time t, with the clock as it still stands."""
     if w.mult[k] > 0.0:
@@ -88,9 +88,9 @@ def settle(s, v, w, d, k, t):
         w.base[k] = now
 
 
-@kernel
-def arm(s, v, w, d, r, k, t, flags, seed):
-    """Set hazard k going from time t under the flags and clocks as they are now."""
+@inner
+def arm(s, v, w, d, r, k, t, flags, seed, settled):
+    """Set hazard k going from time t under the flags and clocks as they are now; `settled`: its base is that of t."""
     c = s.haz_clock[k]
     w.mult[k], w.fire[k] = 0.0, np.inf
     if (c >= 0 and w.start[c] == np.inf) or not holds(s, s.haz_cond[k], flags):
@@ -101,17 +101,18 @@ def arm(s, v, w, d, r, k, t, flags, seed):
     m = factor(s, v, d, s.haz_mod[k], s.haz_mod[k + 1], flags)
     start = 0.0 if c < 0 else w.start[c]
     w.mult[k] = m
-    w.base[k] = cumulative(s, v, d, k, t - start)
+    if not settled:
+        w.base[k] = cumulative(s, v, d, k, t - start)
     w.fire[k] = max(start + inverse(s, v, d, k, w.base[k] + w.left[k] / m), t)
 
 
-@kernel
+@inner
 def weight_of(s, v, d, b, flags):
     """Weight of branch b: its probability, or e^logit times the modifiers that hold."""
     return v.weight[d, b] * factor(s, v, d, s.branch_mod[b], s.branch_mod[b + 1], flags)
 
 
-@kernel
+@inner
 def choose(s, v, d, r, event, entry, flags, seed):
     """Branch of a scheduled event: its number over all branches; the rest is its last one."""
     first, last = s.sch_branch[event], s.sch_branch[event + 1] - 1
@@ -131,7 +132,7 @@ def choose(s, v, d, r, event, entry, flags, seed):
     return last
 
 
-@kernel
+@inner
 def slot(grid, t):
     """Index of the first grid time at or after t; len(grid) if there is none."""
     n = grid.size
@@ -145,7 +146,7 @@ def slot(grid, t):
     return i
 
 
-@kernel
+@inner
 def outcome_of(s, flags, cause):
     """First outcome class that matches; the last one catches the rest."""
     bit = ZERO if cause < 0 else ONE << U(cause)
@@ -157,7 +158,7 @@ def outcome_of(s, flags, cause):
     return n
 
 
-@kernel
+@inner
 def worth(t, rate):
     """Discounted time: the integral of e^(−rate·u) from 0 to t."""
     x = rate * t
@@ -174,7 +175,7 @@ def worth_each(time, rate, out):
             out[i, j] = worth(time[i], rate[j])
 
 
-@kernel
+@inner
 def meter(s, v, w, tally, d, t, i, flags, ended):
     """Start and stop the flows whose condition has changed at time t."""
     for x in range(s.meter_cond.size):
@@ -194,7 +195,7 @@ def meter(s, v, w, tally, d, t, i, flags, ended):
             w.meter_since[x] = -1.0
 
 
-@kernel
+@inner
 def lump(s, v, w, tally, d, t, i, event):
     """Pay the lump sums of one event."""
     for x in range(s.meter_cond.size):
@@ -204,14 +205,14 @@ def lump(s, v, w, tally, d, t, i, event):
             w.meter_total[x] += now
 
 
-@kernel
+@inlined
 def begin(s, v, w, d, r, seed):
     """Put the scratch space into the state at the as-of date."""
     for c in range(w.start.size):
         w.start[c], w.starts[c] = s.clock0[c], 0
     for k in range(w.fire.size):
         w.drawn[k], w.left[k], w.base[k] = -1, 0.0, 0.0
-        arm(s, v, w, d, r, k, 0.0, s.flags0[0], seed)
+        arm(s, v, w, d, r, k, 0.0, s.flags0[0], seed, False)
     for a in range(w.due.size):
         due = w.start[s.aged_clock[a]] + s.aged_age[a]
         w.due[a] = due if due >= 0.0 else np.inf
@@ -219,7 +220,7 @@ def begin(s, v, w, d, r, seed):
         w.meter_since[x], w.meter_total[x] = -1.0, 0.0
 
 
-@kernel
+@inner
 def move_clocks(s, w, e, t):
     """Stop and start the clocks of effect e, and reschedule what is due at an age of them."""
     touched = s.eff_stop[e] | s.eff_start[e]
@@ -234,7 +235,7 @@ def move_clocks(s, w, e, t):
             w.due[a] = w.start[s.aged_clock[a]] + s.aged_age[a]
 
 
-@kernel
+@inlined
 def apply(s, v, w, d, r, e, t, flags, seed):
     """Apply effect e (of hazard e, if it is one) at time t to the clocks and hazards; return the new flags."""
     new = (flags | s.eff_set[e]) & ~s.eff_clear[e]
@@ -249,13 +250,14 @@ def apply(s, v, w, d, r, e, t, flags, seed):
     if touched != ZERO:
         move_clocks(s, w, e, t)
     for j in range(first, last):
-        k = s.haz_list[j]
+        k, c = s.haz_list[j], s.haz_clock[s.haz_list[j]]
         if w.fire[k] < 0.0 or k == e:
-            arm(s, v, w, d, r, k, t, new, seed)
+            moved = c >= 0 and (touched & (ONE << U(c))) != ZERO
+            arm(s, v, w, d, r, k, t, new, seed, w.mult[k] > 0.0 and not moved)
     return new
 
 
-@kernel
+@inner
 def count_state(s, tally, e, i, changed, new):
     """Enter the flags that effect e has changed into the tally."""
     for j in range(s.eff_flag[e], s.eff_flag[e + 1]):
@@ -264,7 +266,7 @@ def count_state(s, tally, e, i, changed, new):
             tally.state[i, s.flag_list[j]] += 1 if (new & bit) != ZERO else -1
 
 
-@kernel
+@inner
 def first_of(times):
     """Place and value of the smallest; (−1, inf) if there is none."""
     k, t = -1, np.inf
@@ -274,7 +276,7 @@ def first_of(times):
     return k, t
 
 
-@kernel
+@inner
 def next_scheduled(s, w, p, limit, flags):
     """Skip what is not enabled; return the first entry that is, if it is due by `limit`.
 
@@ -299,7 +301,7 @@ def next_scheduled(s, w, p, limit, flags):
             return t, event, entry, p
 
 
-@kernel
+@inner
 def run_path(s, v, w, tally, path_log, grid, d, r, seed):
     """Simulate path (d, r) and add it to the tally; return (events, cause or −1, time of the end).
 
@@ -385,4 +387,18 @@ def run_draws(
             for j in range(count.shape[2]):
                 count[d, i, j] += count[d, i - 1, j]
                 offset[d, i, j] += offset[d, i - 1, j]
+    return -1
+
+
+@kernel
+def run_numbers(s, v, w, tally, grid, draw, replicate, seed, time, event, steps, cause, end):
+    """Simulate the paths (draw[i], replicate[i]) and write each one's history into row i.
+
+    Returns −1, or the row of a path that had no end.
+    """
+    for i in range(draw.size):
+        log_i = Log(time[i], event[i])
+        steps[i], cause[i], end[i] = run_path(s, v, w, tally, log_i, grid, draw[i], replicate[i], seed)
+        if end[i] < 0.0:
+            return i
     return -1

@@ -230,7 +230,7 @@ def storylines(tree: xr.DataTree, top: int = 12) -> tuple[Storyline, ...]:
     if "storylines" not in tree.children:
         return ()
     group = tree.children["storylines"].to_dataset(inherit=False)
-    names = ("text", "cause", "frequency", "frequency_mcse", "dates", "example_path")
+    names = ("text", "ended_by", "frequency", "frequency_mcse", "dates", "example_path")
     columns: list[list[Any]] = [group[n].to_numpy().tolist() for n in names]
     rows = []
     for text, cause, frequency, mcse, dates, path in list(zip(*columns, strict=True))[:top]:

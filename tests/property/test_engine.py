@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 
 from forecast.deal.expand import calendar_dates
 from forecast.deal.spec import Flag, Modifier, Process
-from forecast.kernels.gsmp import cumulative, inverse
+from forecast.kernels import gsmp
 from forecast.process.compile import compile_process
 from forecast.process.draws import Draws
 from forecast.simulate import PathLog, record_paths, simulate
 from tests.reference.processes import random_process
 
+cumulative, inverse = (getattr(f, "py_func", f) for f in (gsmp.cumulative, gsmp.inverse))
 numbers = st.integers(0, 400)
 seeds = st.integers(0, 2**64 - 1)
 FEW = settings(max_examples=40)

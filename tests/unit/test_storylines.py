@@ -153,6 +153,7 @@ def chain() -> Program:
         ("a_comes a_comes b_comes end", "A_COMES B_COMES END"),  # the second time it changes nothing
         ("a_comes b_comes x_comes end", "A_COMES B_COMES X_COMES END"),  # a risk factor in force
         ("a_comes b_comes x_comes x_goes end", "A_COMES B_COMES END"),  # … and one no longer so
+        ("a_comes b_comes storm end", "A_COMES B_COMES END"),  # what lowered the risk did not bring it about
         ("a_comes b_comes storm lull end", "A_COMES B_COMES END"),  # in force again, as at the start
         ("a_comes b_comes x_comes x_goes end_with_x", "A_COMES B_COMES END_WITH_X"),  # set by the ending itself
     ],
