@@ -116,6 +116,7 @@ class Archive:
 
     def write_dataset(self, data: xr.Dataset, kind: str = "sweep") -> Path:
         """Write a sweep with the same guarantees; return the Zarr store, for `xarray.open_zarr`."""
+        data = schema.described_sweep(data)
         if problems := schema.sweep_problems(data):
             raise ArchiveError("\n".join(f"not a {kind}: {p}" for p in problems))
         name = f"{kind}.zarr"

@@ -5,7 +5,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -35,6 +35,7 @@ type Progress = Callable[[str, int, int], None]
 
 SAMPLE_PATHS = 40_000  # paths whose whole history is kept, for storylines and conditional frequencies
 CHAINS = 4
+FIT_DRAWS = 1000  # draws a chain of every fit: fewer would fail the gate; a forecast may use fewer of them
 
 
 def _silent(_stage: str, _done: int, _total: int) -> None:
@@ -90,7 +91,7 @@ def calibrate_deal(
         deal.as_of,
         seed=settings.seed,
         cache=settings.archive / "calibrations",
-        draws=settings.n_draw // CHAINS,
+        draws=max(settings.n_draw // CHAINS, FIT_DRAWS),
         chains=CHAINS,
         progress=lambda done, total: progress("calibrate", done, total),
     )
@@ -123,6 +124,15 @@ def simulate_deal(
     return program, tree
 
 
+def used_draws(inputs: Inputs, calibration: Calibration, settings: RunSettings) -> Draws:
+    """Return as many of a fit's draws as the settings ask for, evenly spaced over its chains."""
+    draws = draws_of(calibration.tree, inputs.deal.file.parameters, inputs.classes)
+    kept = np.linspace(0, draws.n_draw - 1, min(settings.n_draw, draws.n_draw)).round().astype(np.int64)
+    if len(kept) == draws.n_draw:
+        return draws
+    return replace(draws, values={k: np.ascontiguousarray(v[kept]) for k, v in draws.values.items()})
+
+
 def run_forecast(inputs: Inputs, settings: RunSettings | None = None, progress: Progress = _silent) -> RunResult:
     """Calibrate, simulate, archive and report one deal.
 
@@ -132,7 +142,7 @@ def run_forecast(inputs: Inputs, settings: RunSettings | None = None, progress: 
     deal = inputs.deal
     archive = Archive(settings.archive)
     calibration, gate = calibrate_deal(inputs, settings, progress)
-    draws = draws_of(calibration.tree, deal.file.parameters, inputs.classes)
+    draws = used_draws(inputs, calibration, settings)
     attrs = _attrs(inputs, settings, calibration, gate)
     program, tree = simulate_deal(inputs, draws, settings, attrs, progress)
     description = describe(deal)
@@ -165,7 +175,7 @@ def run_sweep(
     calibration, gate = calibrate_deal(inputs, settings, progress)
     if gate.problems:
         raise ForecastError("the calibration fails its checks, so nothing was swept:\n" + "\n".join(gate.problems))
-    base = draws_of(calibration.tree, deal.file.parameters, inputs.classes)
+    base = used_draws(inputs, calibration, settings)
     figures = []
     for n, (cell, variant) in enumerate(zip(cells, variants, strict=True)):
         figures.append(_headline_figures(variant, hold(base, cell.fixed), settings))
@@ -220,7 +230,7 @@ def write_run_report(run_id: str, archive: Path = Path("outputs"), out: Path | N
     run = open_run(run_id, archive)
     if out is None:
         return run.path / "report.html"
-    inputs, calibration, gate = _stored(run, archive)
+    inputs, calibration, gate = _stored(run, _settings(run, archive))
     _write_report(out, run.open(), describe(inputs.deal), inputs, calibration, gate)
     return out
 
@@ -229,7 +239,8 @@ def diagnose_run(run_id: str, archive: Path = Path("outputs"), out: Path = Path(
     """Write the ArviZ diagnostics of the calibration behind a run; return the page."""
     from forecast.report.diagnostics import write_diagnostics
 
-    inputs, calibration, _ = _stored(open_run(run_id, archive), archive)
+    run = open_run(run_id, archive)
+    inputs, calibration, _ = _stored(run, _settings(run, archive))
     return write_diagnostics(out, calibration.tree, inputs.deal.file.parameters)
 
 
@@ -240,8 +251,9 @@ def replay_path(run_id: str, archive: Path, number: int) -> Iterator[str]:
     total = int(attrs["paths"])
     if not 0 <= number < total:
         raise ForecastError(f"--path {number}: the run has paths 0 to {total - 1}")
-    inputs, calibration, _ = _stored(run, archive)
-    draws = draws_of(calibration.tree, inputs.deal.file.parameters, inputs.classes)
+    settings = _settings(run, archive)
+    inputs, calibration, _ = _stored(run, settings)
+    draws = used_draws(inputs, calibration, settings)
     program = compile_process(expand(inputs.deal), draws)
     log = record_paths(program, seed=int(attrs["seed"]), paths=np.array([number]), replicates=int(attrs["replicates"]))
     yield f"{attrs['title']}: path {number} of {total:,} (run {run.id})"
@@ -264,12 +276,15 @@ def headline_rows(tree: xr.DataTree) -> list[tuple[str, float, float, float, flo
     return rows
 
 
-def _stored(run: Run, archive: Path) -> tuple[Inputs, Calibration, GateReport]:
+def _settings(run: Run, archive: Path) -> RunSettings:
+    """Return the settings that a run was made with."""
     attrs = run.manifest["attrs"]
-    inputs = load(run.path / "inputs" / "deal", json.loads(attrs["overrides"]))
-    settings = RunSettings(
-        paths=int(attrs["paths"]), draws=int(attrs["draws"]), seed=int(attrs["seed"]), archive=archive
-    )
+    return RunSettings(paths=int(attrs["paths"]), draws=int(attrs["draws"]), seed=int(attrs["seed"]), archive=archive)
+
+
+def _stored(run: Run, settings: RunSettings) -> tuple[Inputs, Calibration, GateReport]:
+    """Read the inputs that a run keeps, and its calibration: from the archive, or fitted again to the same bits."""
+    inputs = load(run.path / "inputs" / "deal", json.loads(run.manifest["attrs"]["overrides"]))
     return inputs, *calibrate_deal(inputs, settings)
 
 

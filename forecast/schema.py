@@ -281,6 +281,15 @@ def problems(tree: xr.DataTree) -> list[str]:
     return found
 
 
+def described_sweep(data: xr.Dataset) -> xr.Dataset:
+    """Give the declared variables of a sweep their units and meaning."""
+    described = data.copy(deep=False)
+    for name in described.variables:
+        if str(name) in SWEEP:
+            described[name].attrs.update(attributes(SWEEP[str(name)]))
+    return described
+
+
 def sweep_problems(data: xr.Dataset) -> list[str]:
     """Say how a sweep departs from the registry; its coordinates besides `headline` are the swept names."""
     axes = {str(d) for d in data.dims} - {"headline"}

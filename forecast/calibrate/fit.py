@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +36,9 @@ GROUPS = (
     "observed_data",
 )
 PREDICTIVE_DRAWS = 1000
-TARGET_ACCEPT = 0.95
+TARGET_ACCEPT = 0.9
+KEPT_STATS = ("diverging", "energy", "logp", "n_steps", "step_size", "step_size_bar", "depth", "maxdepth_reached")
+NO_PART = ("__init__.py", "check.py", "gate.py")  # code that no fit depends on
 _LOG = logging.getLogger(__name__)
 
 
@@ -72,11 +75,10 @@ def calibrate(
     cache
         Folder of fitted posteriors; a damaged one is fitted again.
     progress
-        Called with (0, 1) before and (1, 1) after.
+        Called with (draws done, draws in all) while it samples; with equal numbers at the end.
     """
     digest = digest_of(parameters, experts, classes, as_of, (seed, draws, chains))
     report = progress or (lambda _done, _total: None)
-    report(0, 1)
     store = cache / f"{digest}.zarr"
     found = read_fit(store)
     if found is not None:
@@ -85,7 +87,9 @@ def calibrate(
     from forecast.calibrate.models import build_model  # noqa: PLC0415  # PyMC takes seconds to import
 
     begin = time.monotonic()
-    tree = fit(build_model(parameters, experts, classes, as_of), seed=seed, draws=draws, chains=chains)
+    report(0, 1)
+    model = build_model(parameters, experts, classes, as_of)
+    tree = fit(model, seed=seed, draws=draws, chains=chains, progress=progress)
     seconds = time.monotonic() - begin
     tree.attrs = {"digest": digest, "seconds": round(seconds, 1), "as_of": str(as_of), "seed": seed}
     _write(tree, store)
@@ -102,16 +106,18 @@ def digest_of(
 ) -> str:
     """Hash everything that a fit depends on: inputs, model code, library versions, sampler settings."""
     code = hashlib.sha256()
-    for name in ("elicit", "fit", "likelihoods", "models", "predictor", "tables", "values"):
-        file = Path(__file__).with_name(f"{name}.py")
-        code.update(file.read_bytes())
-    used = {p.experts for p in parameters.values() if p.experts}
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        if file.name not in NO_PART:
+            code.update(file.read_bytes())
+    asked = {p.experts for p in parameters.values() if p.experts}
+    used = sorted({p.reference.reference for p in parameters.values() if p.reference} & set(classes))
     content = {
         "parameters": {
             k: p.model_dump(mode="json", exclude={"label", "source", "rationale"}) for k, p in parameters.items()
         },
-        "experts": [r.model_dump(mode="json") for r in experts if r.question in used and r.date <= as_of],
-        "classes": {k: hashlib.sha256(c.content).hexdigest() for k, c in sorted(classes.items())},
+        "experts": [r.model_dump(mode="json") for r in experts if r.question in asked and r.date <= as_of],
+        "classes": {k: hashlib.sha256(classes[k].as_of(as_of).content).hexdigest() for k in used},
+        "as_of": str(as_of),
         "sampler": sampler,
         "code": code.hexdigest(),
         "versions": {p: version(p) for p in ("pymc", "pytensor", "nutpie", "numpy", "numba")},
@@ -119,41 +125,85 @@ def digest_of(
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def fit(model: "pm.Model", *, seed: int, draws: int = 1000, tune: int = 1000, chains: int = 4) -> xr.DataTree:
+def fit(
+    model: "pm.Model",
+    *,
+    seed: int,
+    draws: int = 1000,
+    tune: int = 1000,
+    chains: int = 4,
+    progress: Callable[[int, int], None] | None = None,
+) -> xr.DataTree:
     """Sample a model: posterior (NUTS by nutpie), prior, both predictives and the pointwise log-likelihood.
+
+    The same seed gives the same bytes. Only the free variables go through the compiler; what follows
+    from them is computed afterwards, for all draws at once (`evaluate`).
+
+    Parameters
+    ----------
+    progress
+        Called with (draws done, draws in all), tuning included, about twice a second.
 
     Returns
     -------
     xr.DataTree
-        The groups that ArviZ expects, plus `prior_predictive`; a model without data has no predictives.
+        The groups that ArviZ expects; a model without data has no predictives and no log-likelihood.
+        Predictives hold at most about 1000 draws, thinned evenly.
     """
-    import pymc as pm  # noqa: PLC0415  # takes seconds
+    from forecast.calibrate import evaluate  # noqa: PLC0415  # PyMC takes seconds to import
 
-    logging.getLogger("pymc").setLevel(logging.ERROR)  # it announces every step
-    with model, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        tree = pm.sample(
-            draws=draws,
-            tune=tune,
-            chains=chains,
-            cores=min(chains, 2),
-            random_seed=seed,
-            nuts_sampler="nutpie",
-            target_accept=TARGET_ACCEPT,
-            progressbar=False,
-            compute_convergence_checks=False,
-        )
-        tree.update(pm.sample_prior_predictive(PREDICTIVE_DRAWS, random_seed=seed))
-        if model.observed_RVs:
-            thinned = (
-                tree["posterior"].to_dataset().isel(draw=slice(None, None, max(1, draws * chains // PREDICTIVE_DRAWS)))
-            )
-            predictive = pm.sample_posterior_predictive(
-                xr.DataTree.from_dict({"posterior": thinned}), random_seed=seed, progressbar=False
-            )
-            tree["posterior_predictive"] = predictive["posterior_predictive"]
-            pm.compute_log_likelihood(tree, progressbar=False)
-    return xr.DataTree.from_dict({g: tree[g].to_dataset() for g in GROUPS if g in tree.children})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of numba and of nutpie, about caches and attributes
+        sampled = _sample(model, (seed, draws, tune, chains), progress)
+    posterior = {v.name: sampled["posterior"][v.name].to_numpy() for v in model.free_RVs}
+    free = {k: x.reshape(chains * draws, *x.shape[2:]) for k, x in posterior.items()}
+    before = evaluate.prior_draws(model, PREDICTIVE_DRAWS, seed)
+    every = max(1, draws * chains // PREDICTIVE_DRAWS)
+    thin = {k: x[:, ::every].reshape(-1, *x.shape[2:]) for k, x in posterior.items()}
+    stats = sampled["sample_stats"].to_dataset().drop_attrs()
+    groups = {
+        "posterior": evaluate.dataset(model, {**free, **evaluate.deterministics(model, free)}, chains),
+        "sample_stats": stats.drop_vars([v for v in stats.variables if v not in ("chain", "draw", *KEPT_STATS)]),
+        "prior": evaluate.dataset(model, {**before, **evaluate.deterministics(model, before)}, 1),
+    }
+    if model.observed_RVs:
+        likelihood = evaluate.log_likelihoods(model, free)
+        groups |= {
+            "prior_predictive": evaluate.dataset(model, evaluate.predictions(model, before, seed), 1),
+            "posterior_predictive": evaluate.dataset(model, evaluate.predictions(model, thin, seed), chains),
+            "log_likelihood": evaluate.dataset(model, {k: x.astype(np.float32) for k, x in likelihood.items()}, chains),
+            "observed_data": evaluate.observed(model),
+        }
+    return xr.DataTree.from_dict({g: groups[g] for g in GROUPS if g in groups})
+
+
+def _sample(
+    model: "pm.Model", settings: tuple[int, int, int, int], progress: Callable[[int, int], None] | None
+) -> xr.DataTree:
+    import nutpie  # noqa: PLC0415  # seconds
+
+    seed, draws, tune, chains = settings
+    total = chains * (draws + tune)
+
+    def report(states: Sequence[Any]) -> None:
+        if progress:
+            progress(min(sum(s.finished_draws for s in states), total - 1), total)
+
+    compiled = nutpie.compile_pymc_model(model, var_names=[v.name for v in model.free_RVs])
+    tree: xr.DataTree = nutpie.sample(
+        compiled,
+        draws=draws,
+        tune=tune,
+        chains=chains,
+        cores=min(chains, os.cpu_count() or 1),
+        seed=seed,
+        target_accept=TARGET_ACCEPT,
+        save_warmup=False,
+        progress_bar=False,
+        progress_callback=report,
+        progress_rate=500,
+    )
+    return tree
 
 
 def draws_of(tree: xr.DataTree, parameters: Mapping[str, Parameter], classes: Mapping[str, ReferenceClass]) -> Draws:
@@ -225,6 +275,5 @@ def _encoding(tree: xr.DataTree) -> dict[str, dict[str, Any]]:
                 **({"fill_value": float("nan")} if v.dtype.kind == "f" else {}),
             }
             for n, v in node.to_dataset().variables.items()
-            if v.dtype.kind in "fiub"
         }
     return result

@@ -61,7 +61,6 @@ class Classes:
 
     centre, sd (base,): prior of the bases; base_of (entry,)
     spread_sd (spread,): half-normal scale; spread_of (term,)
-    centring (term,): how far a term is centred, from 0 (its data say little) to 1 (they say all)
     x, term_of (entry, most terms of an entry): its terms and their factors, filled up with 0
     """
 
@@ -71,7 +70,6 @@ class Classes:
     base_of: I64
     spread_sd: F64
     spread_of: I64
-    centring: F64
     x: F64
     term_of: I64
     coords: dict[str, list[str]]
@@ -83,7 +81,7 @@ def join(used: Sequence[ReferenceClass]) -> Classes:
     most = max((p.layout.x.shape[1] for p in parts), default=0)
     n = parts[-1].entries.stop if parts else 0
     x, term_of, base_of = np.zeros((n, most)), np.zeros((n, most), np.int64), np.zeros(n, np.int64)
-    spread_of, spread_sd, centring, n_spread = [], [], [], 0
+    spread_of, spread_sd, n_spread = [], [], 0
     coords: dict[str, list[str]] = {"class__outcome": [], "class__covariate": [], "class__term": []}
     for p in parts:
         width, free, id_ = p.layout.x.shape[1], len(p.free), p.used.id
@@ -95,8 +93,6 @@ def join(used: Sequence[ReferenceClass]) -> Classes:
         spread_sd += [
             p.used.prior.effect_sd if g in p.used.covariates else p.used.prior.age_sd for g in p.layout.groups
         ]
-        known = _information(p) * np.array(spread_sd)[spread_of[-1]] ** 2
-        centring.append(known / (1.0 + known))
         n_spread += len(p.layout.groups)
         coords["class__outcome"] += [f"{id_}: {name}" for name in p.free]
         coords["class__covariate"] += [f"{id_}: {g}" for g in p.layout.groups]
@@ -109,7 +105,6 @@ def join(used: Sequence[ReferenceClass]) -> Classes:
         base_of=base_of,
         spread_sd=np.array(spread_sd, np.float64),
         spread_of=np.concatenate(spread_of).astype(np.int64),
-        centring=np.concatenate(centring),
         x=x,
         term_of=term_of,
         coords=coords,
@@ -142,20 +137,3 @@ def _centres(used: ReferenceClass, free: Sequence[str]) -> F64:
     if used.kind == "survival":
         return np.full(1, -used.prior.centre)
     return np.array([used.prior.centres.get(name, used.prior.centre) for name in free])
-
-
-def _information(part: Part) -> F64:
-    """About how much Fisher information a table has on each term (term,), were its effects 0.
-
-    It only steers the parametrisation: an estimate that is off costs speed, not truth.
-    """
-    data, kind = part.data, part.used.kind
-    mean = (data.count.sum(axis=0) + 0.5) / data.weight.sum()  # a rate, or a share of outcomes
-    if kind == "binomial":
-        mean = mean * np.maximum(1.0 - mean, 0.05)
-    elif kind == "multinomial":
-        mean = (mean * (1.0 - mean))[1:]
-    elif kind == "shares":
-        alike = part.used.prior.concentration
-        mean = np.full(len(part.free), alike / (1.0 + alike) / len(data.outcomes))
-    return np.outer(data.weight @ part.layout.x**2, mean).ravel()

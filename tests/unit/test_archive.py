@@ -1,3 +1,4 @@
+import fcntl
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ import xarray as xr
 
 from forecast import manifest as manifests
 from forecast import store
+from forecast.analysis.sweep import assemble
 from forecast.archive import Archive, Run
 from forecast.durable import sha256
 from forecast.errors import ArchiveError
@@ -161,17 +163,17 @@ def test_report_that_fails_leaves_nothing(tree: xr.DataTree, tmp_path: Path) -> 
 
 
 def test_a_sweep_is_written_in_the_same_way(tmp_path: Path) -> None:
-    dims = ("oral_worth", "headline")
-    names = ("mean", "lower", "upper", "mcse", "difference", "difference_mcse")
-    data = xr.Dataset(
-        {f"headline_{k}": (dims, np.full((2, 1), n), {"long_name": k}) for n, k in enumerate(names, 1)},
-        coords={"oral_worth": [0.2, 0.5], "headline": ("headline", ["Signed"], {"long_name": "headline"})},
-        attrs=made.attrs(8, 20),
-    ).astype(float)
+    """As `forecast.analysis.sweep` assembles one."""
+    figures = [np.random.default_rng(n).random((8, 1)) for n in range(4)]
+    axes = {"oral_worth": [0.2, 0.5], "verification.agreed": [True, False]}
+    data = assemble(axes, ["Signed"], figures, 20, made.attrs(8, 20))
     archive = Archive(tmp_path / "archive")
     path = archive.write_dataset(data, kind="sweep")
     assert path == tmp_path / "archive/sweeps/small-2025-03-15-5f0c6a2f-0001/sweep.zarr"
-    xr.testing.assert_identical(xr.open_zarr(path, consolidated=False, chunks=None).load(), data)
+    stored = xr.open_zarr(path, consolidated=False, chunks=None).load()
+    xr.testing.assert_equal(stored, data)
+    assert all(stored[n].attrs["long_name"] and stored[n].attrs["description"] for n in (*data.data_vars, "headline"))
+    assert stored.attrs["deal_id"] == "small"
     assert manifests.all_problems(path.parent) == []
     with pytest.raises(ArchiveError, match=r"not a sweep: sweep: 'guess' is not a declared variable"):
         archive.write_dataset(data.assign(guess=("headline", [1.0])))
@@ -404,11 +406,21 @@ def test_leftovers_of_the_dead_are_removed_and_the_living_spared(tree: xr.DataTr
     archive = Archive(tmp_path / "archive")
     archive.runs.mkdir(parents=True)
     dead = 2**22 + 1  # above the largest process number
-    names = {"dead": f".tmp-{dead}-aa-x", "alive": f".tmp-{os.getppid()}-bb-x", "old": f".tmp-{os.getppid()}-cc-x"}
+    names = {
+        "dead": f".tmp-{dead}-aa-x",
+        "alive": f".tmp-{os.getppid()}-bb-x",
+        "old": f".tmp-{os.getppid()}-cc-x",
+        "held": f".tmp-{dead}-dd-x",  # by a writer in another container, whose process number is not ours to judge
+    }
     for name in names.values():
         (archive.runs / name / "forecast.zarr").mkdir(parents=True)
     long_ago = time.time() - 7200
     os.utime(archive.runs / names["old"], (long_ago, long_ago))
-    made.write(archive, tree, tmp_path)
+    handle = os.open(archive.runs / names["held"], os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH)
+        made.write(archive, tree, tmp_path)
+    finally:
+        os.close(handle)
     left = {p.name for p in archive.runs.iterdir()}
-    assert left == {names["alive"], "small-2025-03-15-5f0c6a2f-0001"}
+    assert left == {names["alive"], names["held"], "small-2025-03-15-5f0c6a2f-0001"}
