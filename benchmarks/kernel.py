@@ -2,8 +2,9 @@
 
     .venv/bin/python benchmarks/kernel.py [paths]
 
-The process has 20 hazards (4 Weibull, 4 with age bins), 8 series of events, quarterly for two years, 4 deadlines and 40
-flags; it runs for ten years, with monthly curves. CPU time is the best of five; compare figures of one run only, machines and hours differ.
+The process has 20 hazards (4 Weibull, 4 with age bins), 8 series of events, quarterly for two years, 4 deadlines
+and 40 flags; it runs for ten years, with monthly curves. CPU time is the best of five. Compare figures of one run
+only, machines and hours differ; nanoseconds an event are what carries over to other processes.
 """
 
 import sys

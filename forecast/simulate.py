@@ -14,7 +14,7 @@ from forecast.kernels.layout import Log, Tally, Work
 from forecast.process.compile import Program
 from forecast.types import F64, I32, I64
 
-BLOCK = 16  # draws a block: enough paths to hide the hand-over, few enough for a smooth progress bar
+BLOCK = 4096  # paths a block, in whole draws: enough to hide the hand-over, few enough for a smooth progress bar
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,8 @@ def simulate(
     _check_numbers(replicates, seed)
     _check_grid(program, grid)
     arrays = _allocate(program, len(grid), total)
-    blocks = [(d, min(d + BLOCK, total)) for d in range(0, total, BLOCK)]
+    size = max(1, BLOCK // replicates)
+    blocks = [(d, min(d + size, total)) for d in range(0, total, size)]
     n_threads = threads or getattr(os, "process_cpu_count", os.cpu_count)() or 1
 
     def work(first: int, last: int) -> int:

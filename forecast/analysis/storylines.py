@@ -172,11 +172,16 @@ class _Telling:
         return row[~again], step[~again], label[~again], ending
 
     def ending_label(self, ending: int) -> str:
-        """Last step of the story."""
+        """Last step of the story; the cause is added where endings by several causes share a label."""
         n = len(self.code)
-        if ending < n:
-            return str(self.labels[self.code[ending]])
-        return f"At the horizon: {self.program.process.outcomes[ending - n].label.replace(ARROW, ' to ')}"
+        if ending >= n:
+            return f"At the horizon: {self.program.process.outcomes[ending - n].label.replace(ARROW, ' to ')}"
+        label = str(self.labels[self.code[ending]])
+        same = {e.end for e, code in zip(self.program.effects, self.code, strict=True) if code == self.code[ending]}
+        if len(same - {None}) < 2:
+            return label
+        cause = next(c.label for c in self.program.process.causes if c.id == self.program.effects[ending].end)
+        return f"{label}: {cause.replace(ARROW, ' to ')}"
 
     def cause(self, ending: int) -> str:
         """Cause that the ending stands for; empty for an open path."""

@@ -166,6 +166,7 @@ def fit(
         "sample_stats": stats.drop_vars([v for v in stats.variables if v not in ("chain", "draw", *KEPT_STATS)]),
         "prior": evaluate.dataset(model, {**before, **evaluate.deterministics(model, before)}, 1),
     }
+    groups["posterior"].attrs["free_variables"] = list(posterior)
     if model.observed_RVs:
         likelihood = evaluate.log_likelihoods(model, free)
         groups |= {

@@ -36,7 +36,9 @@ class GateReport:
 
 
 def judge(tree: xr.DataTree, parameters: Mapping[str, Parameter]) -> GateReport:
-    """Judge every parameter of a deal, and every free variable behind it.
+    """Judge every parameter of a deal, and every free variable behind them.
+
+    `fit` says which variables are free; of a posterior that does not say, all are judged.
 
     R-hat and effective sample sizes: Vehtari et al. 2021 (rank-normalised), by ArviZ. A NaN, an
     infinity or a chain that never moves is a failure whatever the diagnostics say of it.
@@ -44,7 +46,9 @@ def judge(tree: xr.DataTree, parameters: Mapping[str, Parameter]) -> GateReport:
     posterior = tree["posterior"].to_dataset()
     wanted = [k for k, p in parameters.items() if p.constant is None]
     missing = [f"{k}: is not in the posterior" for k in wanted if k not in posterior]
-    kept = [str(k) for k in posterior.data_vars]
+    free = posterior.attrs.get("free_variables", list(posterior.data_vars))
+    kept = [str(k) for k in posterior.data_vars if k in wanted or k in free]
+    missing += [f"{k}: is not in the posterior" for k in free if k not in posterior]
     table, bad = _diagnose(posterior[kept])
     divergences, bfmi = _energy(tree)
     problems = [*missing, *bad]
@@ -112,5 +116,6 @@ def _energy(tree: xr.DataTree) -> tuple[int, float]:
     if "energy" not in stats:
         return divergences, float("nan")
     energy = stats["energy"].transpose("chain", "draw").to_numpy()
-    bfmi = np.square(np.diff(energy, axis=1)).mean(axis=1) / energy.var(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):  # a constant energy gives NaN, which fails
+        bfmi = np.square(np.diff(energy, axis=1)).mean(axis=1) / energy.var(axis=1)
     return divergences, float(bfmi.min())

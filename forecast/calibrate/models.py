@@ -67,8 +67,8 @@ def add_classes(classes: Classes) -> dict[str, Part]:
     """Add classes to the model in context, with what was observed; return their parts by id.
 
     The linear predictor of entry n of all tables is base[n's outcome] + sum_j x[n, j] * effect[k[n, j]],
-    effect = the spread of its covariate times a standard normal. Centring the terms that the data know
-    well would mix better still, but makes funnels, and divergences, wherever an effect is about 0.
+    effect ~ Normal(0, the spread of its covariate), sampled as a multiple of the spread unless marked
+    `centred`.
     """
     pm.modelcontext(None).add_coords(classes.coords)
     base = pm.Normal("class__base", classes.centre, classes.sd, dims="class__outcome")
@@ -76,7 +76,9 @@ def add_classes(classes: Classes) -> dict[str, Part]:
     eta = base[classes.base_of]
     if len(classes.spread_of):
         spread = pm.HalfNormal("class__spread", classes.spread_sd, dims="class__covariate")
-        effect = spread[classes.spread_of] * pm.Normal("class__z", dims="class__term")
+        each = spread[classes.spread_of]
+        z = pm.Normal("class__z", 0.0, pt.switch(classes.centred, each, 1.0), dims="class__term")
+        effect = z * pt.switch(classes.centred, 1.0, each)
         eta = eta + pt.sum(classes.x * effect[classes.term_of], axis=1)
     parts = {p.used.id: p.with_values(base, effect) for p in classes.parts}
     _add_rates([p for p in parts.values() if p.used.kind == "rates"], eta)

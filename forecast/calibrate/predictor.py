@@ -8,11 +8,12 @@ import numpy as np
 
 from forecast.calibrate.reference import ReferenceClass
 from forecast.calibrate.tables import Cells, Design, cells, design, zero_sum
-from forecast.types import F64, I64
+from forecast.types import B8, F64, I64
 
 type Tensor = Any
 
 KINDS = ("rates", "binomial", "multinomial", "shares", "survival")  # tables of one kind follow one another
+FEWEST_CENTRED, CLEAR = 8, 6.0  # terms of a covariate, and mean measure, from which they are centred
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Classes:
 
     centre, sd (base,): prior of the bases; base_of (entry,)
     spread_sd (spread,): half-normal scale; spread_of (term,)
+    centred (term,): whether it is sampled as it is, and not as a multiple of its spread
     x, term_of (entry, most terms of an entry): its terms and their factors, filled up with 0
     """
 
@@ -70,6 +72,7 @@ class Classes:
     base_of: I64
     spread_sd: F64
     spread_of: I64
+    centred: B8
     x: F64
     term_of: I64
     coords: dict[str, list[str]]
@@ -105,6 +108,7 @@ def join(used: Sequence[ReferenceClass]) -> Classes:
         base_of=base_of,
         spread_sd=np.array(spread_sd, np.float64),
         spread_of=np.concatenate(spread_of).astype(np.int64),
+        centred=np.concatenate([_centred(p) for p in parts]),
         x=x,
         term_of=term_of,
         coords=coords,
@@ -137,3 +141,26 @@ def _centres(used: ReferenceClass, free: Sequence[str]) -> F64:
     if used.kind == "survival":
         return np.full(1, -used.prior.centre)
     return np.array([used.prior.centres.get(name, used.prior.centre) for name in free])
+
+
+def _centred(part: Part) -> B8:
+    """Mark the terms (term,) of covariates whose levels differ so clearly that their spread cannot be 0.
+
+    There sampling the effects themselves mixes several times better than multiples of the spread; where
+    the spread may be 0 it would make a funnel, and divergences. The measure is the score of each term at
+    no effect, squared, over its information: 1 on average if there is none. It steers only how the
+    model is sampled, not what it says.
+    """
+    data, layout = part.data, part.layout
+    free = len(part.free)
+    marks = np.zeros((layout.x.shape[1], free), np.bool_)
+    if part.used.kind in ("rates", "binomial", "multinomial"):
+        count = data.count[:, -free:]
+        mean = (count.sum(axis=0) + 0.5) / (data.weight.sum() + 0.5)
+        variance = mean if part.used.kind == "rates" else mean * np.maximum(1.0 - mean, 0.05)
+        score = layout.x.T @ (count - np.outer(data.weight, mean))
+        measure = score**2 / np.outer(data.weight @ layout.x**2, variance)
+        for k in range(len(layout.groups)):
+            own = layout.group == k
+            marks[own] = own.sum() * free >= FEWEST_CENTRED and measure[own].mean() >= CLEAR
+    return marks.ravel()

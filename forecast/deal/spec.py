@@ -213,7 +213,8 @@ class BaseRate(Frozen):
 
     The model's figure is P(the path is ended by one of `causes`, or `flag` gets set, within `within`
     years of `since` being set | `since` is set at least `within` years before the horizon). Without
-    `since` the as-of date counts.
+    `since` the as-of date counts. With `alone` it is what would happen if nothing else ended paths
+    first: those that something else ends are followed up to then only (Kaplan–Meier).
     """
 
     mechanism: str
@@ -221,6 +222,7 @@ class BaseRate(Frozen):
     flag: Slug | None = None
     since: Slug | None = None
     within: Annotated[float, Field(gt=0, le=100)]
+    alone: bool = False
     value: Annotated[float, Field(ge=0, le=1)]
     lower: Annotated[float, Field(ge=0, le=1)]
     upper: Annotated[float, Field(ge=0, le=1)]

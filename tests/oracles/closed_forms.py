@@ -41,6 +41,7 @@ def _case(values: dict, wanted: dict, edges: dict | None = None, **parts) -> Cas
         ],
     }
     process = Process.model_validate({**base, **parts})
+    values = {**values, "unused": 0.0}  # so that there is always a draw
     draws = Draws(
         {k: np.array([v], dtype=float) for k, v in values.items()},
         {k: np.array(v, dtype=float) for k, v in (edges or {}).items()},
@@ -107,7 +108,7 @@ def weibull(shape: float, days: int) -> Case:
 def weibull_against_exponential() -> Case:
     """Shape 1/2 from age 0 against a constant rate: ∫ e^{−qt} (c/s)(t/s)^{c−1} e^{−(t/s)^c} dt, by its series in q.
 
-    With x = √(t/s): P(x by t) = ∫_0^{√(t/s)} e^{−q s x² − x} dx, the incomplete-gamma series Σ (−qs)^n/n! γ(2n + 1, √(t/s)).
+    With x = √(t/s): P(x by t) = ∫_0^{√(t/s)} e^{−q s x² − x} dx = Σ (−qs)^n/n! γ(2n + 1, √(t/s)).
     """
     q, s = 0.2, 2.0
 
@@ -203,7 +204,7 @@ def softmax_of_three() -> Case:
 
 
 def deadline() -> Case:
-    """A clock started by a coin on day 200 rings 300 days later (day 500) unless a hazard, on since then, comes first."""
+    """A clock started by a coin on day 200 rings 300 days later unless a hazard, on since then, comes first."""
     p, r, age = 0.6, 0.8, 300 / 365.25
     start = [{"id": "yes", "label": "", "probability": "p", "effect": {"start": ["c"]}}, {"id": "no", "label": ""}]
     ring = [{"id": "only", "label": "", "effect": {"end": "y"}}]
@@ -249,7 +250,70 @@ def restarted_clock() -> Case:
     )
 
 
+def coins_at_ages() -> Case:
+    """A clock that days 200 and 500 start; 100 days later a fresh coin: 1 − (1 − p)^n after n of them."""
+    p, age = 0.35, 100 / 365.25
+    coin = [{"id": "yes", "label": "", "probability": "p", "effect": {"end": "x"}}, {"id": "no", "label": ""}]
+    start = [{"id": "only", "label": "", "effect": {"start": ["c"]}}]
+
+    def wanted(t: float) -> float:
+        return 1 - (1 - p) ** sum(t >= d / 365.25 + age for d in (DAYS[0], DAYS[1]))
+
+    return _case(
+        {"p": p},
+        {("cause", "x"): wanted},
+        clocks=[{"id": "c", "label": ""}],
+        scheduled=[
+            {"id": "begin", "label": "", "dates": [*_on(DAYS[0]), *_on(DAYS[1])], "branches": start},
+            {"id": "ring", "label": "", "at_age": {"clock": "c", "age": age}, "branches": coin},
+        ],
+    )
+
+
+def ties(*, dated_first: bool) -> Case:
+    """A dated coin and two events at an age fall on day 500; only what comes later in the file sees the coin."""
+    p, age = 0.35, DAYS[1] / 365.25
+    coin = [{"id": "yes", "label": "", "probability": "p", "effect": {"set": ["a"]}}, {"id": "no", "label": ""}]
+    dated = {"id": "coin", "label": "", "dates": _on(DAYS[1]), "branches": coin}
+    ring = [{"id": "only", "label": "", "effect": {"set": ["b"]}}]
+    end = [{"id": "only", "label": "", "effect": {"end": "x"}}]
+    aged = [
+        {"id": "ring", "label": "", "when": ["a"], "at_age": {"clock": "c", "age": age}, "branches": ring},
+        {"id": "end", "label": "", "when": ["b"], "at_age": {"clock": "c", "age": age}, "branches": end},
+    ]
+    seen = p if dated_first else 0.0
+    return _case(
+        {"p": p},
+        {
+            ("cause", "x"): lambda t: seen * (t >= age),
+            ("state", "b"): lambda t: seen * (t >= age),
+            ("state", "a"): lambda t: p * (t >= age),
+        },
+        clocks=[{"id": "c", "label": "", "running_since": AS_OF}],
+        scheduled=[dated, *aged] if dated_first else [*aged, dated],
+    )
+
+
+def an_age_already_past() -> Case:
+    """An age reached before the as-of date never rings; one reached on that very day does."""
+    ring = [{"id": "only", "label": "", "effect": {"set": ["a"]}}]
+    end = [{"id": "only", "label": "", "effect": {"end": "x"}}]
+    return _case(
+        {},
+        {("cause", "x"): lambda _: 0.0, ("state", "a"): lambda _: 1.0},
+        clocks=[{"id": "c", "label": "", "running_since": AS_OF - timedelta(days=100)}],
+        scheduled=[
+            {"id": "gone", "label": "", "at_age": {"clock": "c", "age": 90 / 365.25}, "branches": end},
+            {"id": "today", "label": "", "at_age": {"clock": "c", "age": 100 / 365.25}, "branches": ring},
+        ],
+    )
+
+
 CASES: dict[str, Callable[[], Case]] = {
+    "coins_at_ages": coins_at_ages,
+    "ties_of_a_date_before_ages": lambda: ties(dated_first=True),
+    "ties_of_ages_before_a_date": lambda: ties(dated_first=False),
+    "an_age_already_past": an_age_already_past,
     "two_exponentials": two_exponentials,
     "age_bins": age_bins,
     "weibull_falling_from_age_0": lambda: weibull(0.35, 0),

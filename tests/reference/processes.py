@@ -173,7 +173,7 @@ class _Maker:
         self.values[rate] = np.abs(self.values[rate]) * 0.05
         effects = [h.effect for h in hazards] + [b.effect for s in scheduled for b in s.branches]
         settable = {x for e in effects for x in e.set} | {group}
-        flags = (Flag(id=f, label=f, initially=f == group or f not in settable and f not in GROUP) for f in FLAGS)
+        flags = (Flag(id=f, label=f, initially=f == group or (f not in settable and f not in GROUP)) for f in FLAGS)
         process = Process(
             deal_id="made_up",
             title="Made up",

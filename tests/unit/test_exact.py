@@ -46,7 +46,7 @@ def test_refuses_a_hazard_that_starts_a_clock_whose_age_matters():
     hazard = case.process.hazards[0]
     moved = hazard.model_copy(update={"effect": hazard.effect.model_copy(update={"start": ("k",), "end": None})})
     program = compile_process(case.process.model_copy(update={"hazards": (moved,)}), case.draws)
-    with pytest.raises(SolverError, match="hazard 'hx' starts clock 'k' at a random time.*simulate"):
+    with pytest.raises(SolverError, match=r"hazard 'hx' starts clock 'k' at a random time.*simulate"):
         exact_forecast(program, 0, GRID)
 
 

@@ -189,3 +189,14 @@ def test_an_arrow_in_a_label_is_no_step(program: Program) -> None:
     table = storyline_table(other, made.log_of(other, [[SIGN, (2.0, "fighting")]]), 10)
     assert str(table["text"][0].item()).split(" → ") == ["The deal is signed", "Peace to war"]
     assert str(table["dates"][0].item()).count(" → ") == 1
+
+
+def test_endings_of_one_label_are_told_apart_by_their_cause(chain: Program) -> None:
+    base = chain.process
+    hazards = tuple(
+        h.model_copy(update={"label": "The end", "effect": Effect(end=cause)}) if h.effect.end else h
+        for h, cause in zip(base.hazards, [""] * 8 + ["war", "exit"], strict=True)
+    )
+    other = compile_process(base.model_copy(update={"hazards": hazards}), made.draws())
+    lines = told(other, [(0.1, "end")], [(0.1, "end_with_x")], [(0.1, "end_with_x")])
+    assert [x.steps for x in lines] == [("The end: The North withdraws",), ("The end: Fighting resumes",)]
