@@ -192,7 +192,7 @@ _BASE_RATES: Mapping[str, Variable] = {
     **{
         f"model_{k}": Variable(("mechanism",), "f8", "1", f"the model's frequency: {text}", what)
         for k, text, what in (
-            ("mean", "mean", "among sampled paths that can be followed for the whole span; NaN where there is none"),
+            ("mean", "mean", "over sampled paths that meet the condition early enough; NaN where none does"),
             ("lower", "5% quantile over draws", "of a beta distribution with the variance between draws"),
             ("upper", "95% quantile over draws", "of a beta distribution with the variance between draws"),
             ("mcse", "Monte Carlo standard error", "of the mean, from the sampled paths"),

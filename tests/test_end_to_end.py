@@ -166,3 +166,24 @@ def test_a_killed_run_leaves_nothing_behind_that_counts(archive, tmp_path, after
         forecast("verify", line.split()[0], archive=copy)
     made = forecast("run", DEAL, *SMALL, "--quiet", archive=copy).stdout.strip()
     forecast("verify", made, archive=copy)
+
+
+NO_NETWORK = """
+import sys
+seen = []
+def hook(event, args):
+    if event in ("socket.bind", "socket.connect", "socket.getaddrinfo", "socket.sendto"):
+        seen.append((event, args[1:]))
+sys.addaudithook(hook)
+from forecast.cli import app
+app(sys.argv[1:], standalone_mode=False)
+if seen:
+    sys.exit(f"touched the network: {seen}")
+"""
+
+
+def test_a_run_touches_no_network(tmp_path, archive):
+    shutil.copytree(archive / "calibrations", tmp_path / "calibrations")
+    command = [sys.executable, "-c", NO_NETWORK, "run", DEAL, *SMALL, "--archive", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
+    assert done.returncode == 0, done.stderr

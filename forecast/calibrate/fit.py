@@ -170,11 +170,14 @@ def fit(
     if model.observed_RVs:
         likelihood = evaluate.log_likelihoods(model, free)
         groups |= {
-            "prior_predictive": evaluate.dataset(model, evaluate.predictions(model, before, seed), 1),
             "posterior_predictive": evaluate.dataset(model, evaluate.predictions(model, thin, seed), chains),
             "log_likelihood": evaluate.dataset(model, {k: x.astype(np.float32) for k, x in likelihood.items()}, chains),
             "observed_data": evaluate.observed(model),
         }
+        try:
+            groups["prior_predictive"] = evaluate.dataset(model, evaluate.predictions(model, before, seed), 1)
+        except ValueError as err:  # numpy draws no counts beyond 10^18
+            _LOG.warning("no prior predictive: the priors are too wide to draw from (%s)", str(err).splitlines()[0])
     return xr.DataTree.from_dict({g: groups[g] for g in GROUPS if g in groups})
 
 

@@ -151,9 +151,10 @@ def test_alone_is_kaplan_meier() -> None:
     curve = KaplanMeierFitter().fit(after, met)
     mean, _, _, mcse = pooled_alone(np.arange(400) // 10, met, after, 40)
     assert mean == pytest.approx(1.0 - float(curve.predict(3.0)), abs=1e-12)
-    survival = 1.0 - mean
-    error = np.sqrt(float(curve._cumulative_sq_.iloc[-1, 0])) * survival
-    assert mcse == pytest.approx(error, rel=1e-9)
+    table = curve.event_table.loc[:3.0]
+    table = table[table["observed"] > 0]
+    greenwood = (table["observed"] / (table["at_risk"] * (table["at_risk"] - table["observed"]))).sum()
+    assert mcse == pytest.approx((1.0 - mean) * np.sqrt(greenwood), rel=1e-9)
 
 
 def test_alone_without_other_endings_is_the_plain_share() -> None:
