@@ -103,7 +103,8 @@ class Console:
             click.echo(f"\n{h}\n  {'cell':<60} chance   against the first cell")
             for c in range(mean.sizes["cell"]):
                 cell = mean["cell"].to_numpy()[c]
-                name = ", ".join(f"{a}={v}" for a, v in zip(axes, cell if isinstance(cell, tuple) else (cell,), strict=True))
+                values = cell if isinstance(cell, tuple) else (cell,)
+                name = ", ".join(f"{a}={v}" for a, v in zip(axes, values, strict=True))
                 m, d, e = (float(x.sel(headline=h).isel(cell=c)) for x in (mean, difference, error))
                 click.echo(f"  {name:<60} {m:6.1%}   {d:+7.2%} ± {e:.2%}")
         click.echo(f"\nsweep   {result.attrs['path']}")

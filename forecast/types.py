@@ -40,6 +40,19 @@ def horizon_date(as_of: date, horizon: float) -> date:
     return as_of + timedelta(days=round(horizon * 365.25))
 
 
+def calendar_dates(first: date, every: float, last: date) -> tuple[date, ...]:
+    """Dates of a recurrence: same day of the month where `every` is whole months, else every so many days."""
+    months, k = round(every * 12), 0
+    dates: list[date] = []
+    whole = months > 0 and abs(every * 12 - months) < 1e-9
+    while True:
+        day = add_months(first, k * months) if whole else first + timedelta(days=round(k * every * 365.25))
+        if day > last:
+            return tuple(dates)
+        dates.append(day)
+        k += 1
+
+
 def monthly_grid(as_of: date, horizon: date) -> tuple[date, ...]:
     """List the as-of date and the same day of each later month up to the horizon, inclusive."""
     months = 12 * (horizon.year - as_of.year) + 13

@@ -217,7 +217,13 @@ def _storylines() -> xr.Dataset:
     text, cause, frequency, dates, path = zip(*rows, strict=True)
     mcse = [(f * (1 - f) / 20_000) ** 0.5 for f in frequency]
     return schema.dataset(
-        "/storylines", text=text, ended_by=cause, frequency=frequency, frequency_mcse=mcse, dates=dates, example_path=path
+        "/storylines",
+        text=text,
+        ended_by=cause,
+        frequency=frequency,
+        frequency_mcse=mcse,
+        dates=dates,
+        example_path=path,
     )
 
 

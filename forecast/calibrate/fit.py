@@ -36,7 +36,7 @@ GROUPS = (
     "observed_data",
 )
 PREDICTIVE_DRAWS = 1000
-TARGET_ACCEPT = 0.9
+TARGET_ACCEPT = (0.9, 0.97, 0.995)  # tried in turn until no draw diverges: smaller steps cost time only
 KEPT_STATS = ("diverging", "energy", "logp", "n_steps", "step_size", "step_size_bar", "depth", "maxdepth_reached")
 NO_PART = ("__init__.py", "check.py", "gate.py")  # code that no fit depends on
 _LOG = logging.getLogger(__name__)
@@ -136,7 +136,8 @@ def fit(
 ) -> xr.DataTree:
     """Sample a model: posterior (NUTS by nutpie), prior, both predictives and the pointwise log-likelihood.
 
-    The same seed gives the same bytes. Only the free variables go through the compiler; what follows
+    The same seed gives the same bytes. Should draws diverge, the model is sampled again with smaller
+    steps; what diverges even so is left for the gate to refuse. Only the free variables go through the compiler; what follows
     from them is computed afterwards, for all draws at once (`evaluate`).
 
     Parameters
@@ -152,33 +153,45 @@ def fit(
     """
     from forecast.calibrate import evaluate  # noqa: PLC0415  # PyMC takes seconds to import
 
+    if not model.free_RVs:  # nothing is uncertain
+        certain = xr.Dataset(coords={"chain": np.arange(chains), "draw": np.arange(draws)})
+        return xr.DataTree.from_dict({"posterior": certain.assign_attrs(free_variables=[])})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of numba and of nutpie, about caches and attributes
         sampled = _sample(model, (seed, draws, tune, chains), progress)
     posterior = {v.name: sampled["posterior"][v.name].to_numpy() for v in model.free_RVs}
     free = {k: x.reshape(chains * draws, *x.shape[2:]) for k, x in posterior.items()}
-    before = evaluate.prior_draws(model, PREDICTIVE_DRAWS, seed)
-    every = max(1, draws * chains // PREDICTIVE_DRAWS)
-    thin = {k: x[:, ::every].reshape(-1, *x.shape[2:]) for k, x in posterior.items()}
     stats = sampled["sample_stats"].to_dataset().drop_attrs()
+    labelled = evaluate.dataset(model, {**free, **evaluate.deterministics(model, free)}, chains)
     groups = {
-        "posterior": evaluate.dataset(model, {**free, **evaluate.deterministics(model, free)}, chains),
+        "posterior": labelled.assign_attrs(free_variables=list(posterior)),
         "sample_stats": stats.drop_vars([v for v in stats.variables if v not in ("chain", "draw", *KEPT_STATS)]),
-        "prior": evaluate.dataset(model, {**before, **evaluate.deterministics(model, before)}, 1),
+        **_prior(model, seed + 1),
     }
-    groups["posterior"].attrs["free_variables"] = list(posterior)
     if model.observed_RVs:
-        likelihood = evaluate.log_likelihoods(model, free)
+        every = max(1, draws * chains // PREDICTIVE_DRAWS)
+        thin = {k: x[:, ::every].reshape(-1, *x.shape[2:]) for k, x in posterior.items()}
+        likelihood = {k: x.astype(np.float32) for k, x in evaluate.log_likelihoods(model, free).items()}
         groups |= {
-            "posterior_predictive": evaluate.dataset(model, evaluate.predictions(model, thin, seed), chains),
-            "log_likelihood": evaluate.dataset(model, {k: x.astype(np.float32) for k, x in likelihood.items()}, chains),
+            "posterior_predictive": evaluate.dataset(model, evaluate.predictions(model, thin, seed + 2), chains),
+            "log_likelihood": evaluate.dataset(model, likelihood, chains),
             "observed_data": evaluate.observed(model),
         }
+    return xr.DataTree.from_dict({g: groups[g] for g in GROUPS if g in groups})
+
+
+def _prior(model: "pm.Model", seed: int) -> dict[str, xr.Dataset]:
+    """Draws of the prior, and of data from it."""
+    from forecast.calibrate import evaluate  # noqa: PLC0415  # PyMC takes seconds to import
+
+    free = evaluate.prior_draws(model, PREDICTIVE_DRAWS, seed)
+    groups = {"prior": evaluate.dataset(model, {**free, **evaluate.deterministics(model, free)}, 1)}
+    if model.observed_RVs:
         try:
-            groups["prior_predictive"] = evaluate.dataset(model, evaluate.predictions(model, before, seed), 1)
+            groups["prior_predictive"] = evaluate.dataset(model, evaluate.predictions(model, free, seed), 1)
         except ValueError as err:  # numpy draws no counts beyond 10^18
             _LOG.warning("no prior predictive: the priors are too wide to draw from (%s)", str(err).splitlines()[0])
-    return xr.DataTree.from_dict({g: groups[g] for g in GROUPS if g in groups})
+    return groups
 
 
 def _sample(
@@ -194,26 +207,32 @@ def _sample(
             progress(min(sum(s.finished_draws for s in states), total - 1), total)
 
     compiled = nutpie.compile_pymc_model(model, var_names=[v.name for v in model.free_RVs])
-    tree: xr.DataTree = nutpie.sample(
-        compiled,
-        draws=draws,
-        tune=tune,
-        chains=chains,
-        cores=min(chains, os.cpu_count() or 1),
-        seed=seed,
-        target_accept=TARGET_ACCEPT,
-        save_warmup=False,
-        progress_bar=False,
-        progress_callback=report,
-        progress_rate=500,
-    )
+    for target in TARGET_ACCEPT:
+        tree: xr.DataTree = nutpie.sample(
+            compiled,
+            draws=draws,
+            tune=tune,
+            chains=chains,
+            cores=min(chains, os.cpu_count() or 1),
+            seed=seed,
+            target_accept=target,
+            save_warmup=False,
+            progress_bar=False,
+            progress_callback=report,
+            progress_rate=500,
+        )
+        divergences = int(tree["sample_stats"]["diverging"].sum())
+        if not divergences:
+            break
+        _LOG.info("%d divergences at a target acceptance of %s", divergences, target)
     return tree
 
 
 def draws_of(tree: xr.DataTree, parameters: Mapping[str, Parameter], classes: Mapping[str, ReferenceClass]) -> Draws:
     """Take the draws of every parameter out of a fit: chains end to end, constants repeated."""
-    posterior = tree["posterior"].to_dataset()[[k for k, p in parameters.items() if p.constant is None]].load()
+    posterior = tree["posterior"].to_dataset()
     n = posterior.sizes["chain"] * posterior.sizes["draw"]
+    posterior = posterior[[k for k, p in parameters.items() if p.constant is None]].load()
     values: dict[str, F64] = {}
     labels: dict[str, tuple[str, ...]] = {}
     edges: dict[str, F64] = {}

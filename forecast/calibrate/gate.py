@@ -49,6 +49,8 @@ def judge(tree: xr.DataTree, parameters: Mapping[str, Parameter]) -> GateReport:
     free = posterior.attrs.get("free_variables", list(posterior.data_vars))
     kept = [str(k) for k in posterior.data_vars if k in wanted or k in free]
     missing += [f"{k}: is not in the posterior" for k in free if k not in posterior]
+    if not kept and not missing:  # nothing is uncertain
+        return GateReport((), (), 0, float("nan"))
     table, bad = _diagnose(posterior[kept])
     divergences, bfmi = _energy(tree)
     problems = [*missing, *bad]

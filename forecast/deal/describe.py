@@ -139,6 +139,10 @@ def _say_negotiation(file: DealFile) -> Iterator[str]:
         "package; it is signed in the first round in which all accept."
     )
     yield f"Until then the talks collapse at {_rate(n.collapse)}; without a signature they end on {n.last}."
+    if n.oral_worth:
+        yield f"An oral promise is worth [{n.oral_worth}] of a binding one to those who receive it."
+    if n.unverified_worth:
+        yield f"A clause that nobody verifies is worth [{n.unverified_worth}] of a verified one."
     for p in file.parties.values():
         if p.signs:
             worth = ", ".join(f"{c} [{v}]" for c, v in p.values.items()) or "nothing in it"

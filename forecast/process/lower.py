@@ -8,10 +8,9 @@ from operator import or_
 
 import numpy as np
 
-from forecast.deal.expand import calendar_dates
 from forecast.deal.spec import Branch, Condition, Effect, Hazard, Modifier, Process, Scheduled
 from forecast.kernels.layout import CONSTANT, PIECEWISE, WEIBULL, Structure
-from forecast.types import F64, I64, U64, years_between
+from forecast.types import F64, I64, U64, calendar_dates, years_between
 
 
 @dataclass(frozen=True)
@@ -124,79 +123,111 @@ def modifiers_of(process: Process) -> list[tuple[str, Modifier]]:
     return found + [(f"event {s.id!r}", m) for s, b in branches_of(process) for m in b.modifiers]
 
 
+class _Lowering:
+    """Numbers for the names of one process; each method gives the arrays of one kind of thing."""
+
+    def __init__(self, process: Process, edges: Sequence[F64]) -> None:
+        self.process, self.edges = process, edges
+        self.flags = {f.id: n for n, f in enumerate(process.flags)}
+        self.clocks = {c.id: n for n, c in enumerate(process.clocks)}
+        self.causes = {c.id: n for n, c in enumerate(process.causes)}
+        self.conditions = _Conditions(self.flags)
+
+    def start(self) -> dict[str, np.ndarray]:
+        """State at the as-of date."""
+        p = self.process
+        starts = [years_between(p.as_of, c.running_since) if c.running_since else np.inf for c in p.clocks]
+        return {
+            "horizon": np.array([p.horizon]),
+            "flags0": _u64([_mask([f.id for f in p.flags if f.initially], self.flags)]),
+            "clock0": np.array(starts, dtype=np.float64),
+        }
+
+    def depends(self, h: Hazard) -> int:
+        """Flags that a hazard's condition or modifiers read."""
+        modifiers = Condition(all=tuple(m.when for m in h.modifiers if m.when))
+        return self.conditions.reads(h.when) | self.conditions.reads(modifiers)
+
+    def hazards(self) -> dict[str, np.ndarray]:
+        """Hazards, their age bins and all modifiers."""
+        hazards = self.process.hazards
+        modifiers = [_literals((m.when,) if m.when else (), self.flags) for _, m in modifiers_of(self.process)]
+        return {
+            "mod_want": _u64(m[0] for m in modifiers),
+            "mod_forbid": _u64(m[1] for m in modifiers),
+            "haz_kind": _i64(_kind(h, e) for h, e in zip(hazards, self.edges, strict=True)),
+            "haz_cond": _i64(self.conditions.add(h.when) for h in hazards),
+            "haz_clock": _i64(self.clocks[h.clock] if h.clock else -1 for h in hazards),
+            "haz_depends": _u64(self.depends(h) for h in hazards),
+            "haz_bin": _pointer(len(e) for e in self.edges),
+            "haz_mod": _pointer(len(h.modifiers) for h in hazards),
+            "haz_key": _u64(event_key(h.id) for h in hazards),
+            "bin_edge": np.concatenate([*self.edges, np.zeros(0)]),
+        }
+
+    def scheduled(self, calendar: Sequence[tuple[float, int, int]]) -> dict[str, np.ndarray]:
+        """Scheduled events, their branches, and when they are due."""
+        events = self.process.scheduled
+        aged = [(n, s.at_age) for n, s in enumerate(events) if s.at_age]
+        before = sum(len(h.modifiers) for h in self.process.hazards)
+        return {
+            "sch_cond": _i64(self.conditions.add(s.when) for s in events),
+            "sch_key": _u64(event_key(s.id) for s in events),
+            "sch_logit": _i64(int(any(b.logit for b in s.branches)) for s in events),
+            "sch_branch": _pointer(len(s.branches) for s in events),
+            "branch_mod": before + _pointer(len(b.modifiers) for _, b in branches_of(self.process)),
+            "cal_time": np.array([*(t for t, _, _ in calendar), np.inf]),
+            "cal_event": _i64([*(s for _, s, _ in calendar), len(events)]),
+            "cal_entry": _i64([*(n for _, _, n in calendar), 0]),
+            "aged_event": _i64(n for n, _ in aged),
+            "aged_clock": _i64(self.clocks[a.clock] for _, a in aged),
+            "aged_age": np.array([a.age for _, a in aged], dtype=np.float64),
+        }
+
+    def effects(self) -> dict[str, np.ndarray]:
+        """Effects, and the flags and hazards that each may touch."""
+        effects = firings_of(self.process)[1]
+        touched = [sorted({self.flags[x] for x in (*e.set, *e.clear)}) for e in effects]
+        refreshed = [self.refreshed(n, e) for n, e in enumerate(effects)]
+        return {
+            "eff_set": _u64(_mask(e.set, self.flags) for e in effects),
+            "eff_clear": _u64(_mask(e.clear, self.flags) for e in effects),
+            "eff_start": _u64(_mask(e.start, self.clocks) for e in effects),
+            "eff_stop": _u64(_mask(e.stop, self.clocks) for e in effects),
+            "eff_end": _i64(self.causes[e.end] if e.end else -1 for e in effects),
+            "eff_flag": _pointer(len(t) for t in touched),
+            "flag_list": _i64([f for t in touched for f in t]),
+            "eff_haz": _pointer(len(t) for t in refreshed),
+            "haz_list": _i64([k for t in refreshed for k in t]),
+        }
+
+    def refreshed(self, n: int, e: Effect) -> list[int]:
+        """Hazards that effect `n` may change: they read one of its flags or clocks, or are what has just fired."""
+        changes, clocks = _mask((*e.set, *e.clear), self.flags), {*e.start, *e.stop}
+        hazards = enumerate(self.process.hazards)
+        return [k for k, h in hazards if k == n or self.depends(h) & changes or h.clock in clocks]
+
+    def outputs(self) -> dict[str, np.ndarray]:
+        """Outcome classes and meters."""
+        outcomes, meters, q = self.process.outcomes[:-1], meters_of(self.process), self.conditions
+        return {
+            "out_cond": _i64(q.add(o.when) for o in outcomes),
+            "out_cause": _u64(_mask(o.causes, self.causes) for o in outcomes),
+            "out_reads": _u64([_union(q.reads(o.when) for o in outcomes if o.when)]),
+            "meter_cond": _i64(q.add(m.condition) if m.condition is not None else -1 for m in meters),
+            "meter_first": _i64(m.firings[0] for m in meters),
+            "meter_last": _i64(m.firings[1] for m in meters),
+            "meter_reads": _u64([_union(q.reads(m.condition) for m in meters if m.condition)]),
+            "lumps": _i64([sum(m.condition is None for m in meters)]),
+        }
+
+
 def structure_of(process: Process, edges: Sequence[F64]) -> tuple[Structure, list[str]]:
     """Lower a process whose hazards have these age bins; also notes on what can never come."""
-    flags = {f.id: n for n, f in enumerate(process.flags)}
-    clocks = {c.id: n for n, c in enumerate(process.clocks)}
-    causes = {c.id: n for n, c in enumerate(process.causes)}
-    conditions = _Conditions(flags)
-    haz_mod = _pointer(len(h.modifiers) for h in process.hazards)
-    branches = branches_of(process)
-    effects = firings_of(process)[1]
-    touched = [sorted({flags[x] for x in (*e.set, *e.clear)}) for e in effects]
-    depends = [
-        conditions.reads(h.when) | conditions.reads(Condition(all=tuple(m.when for m in h.modifiers if m.when)))
-        for h in process.hazards
-    ]
-    refreshed = [_refreshed(process, n, e, depends, flags) for n, e in enumerate(effects)]
-    modifiers = [_literals((m.when,) if m.when else (), flags) for _, m in modifiers_of(process)]
+    lower = _Lowering(process, edges)
     calendar, notes = _calendar(process)
-    aged = [(n, s.at_age) for n, s in enumerate(process.scheduled) if s.at_age]
-    meters = meters_of(process)
-    fields = {
-        "horizon": np.array([process.horizon]),
-        "flags0": _u64([_mask([f.id for f in process.flags if f.initially], flags)]),
-        "clock0": np.array(
-            [years_between(process.as_of, c.running_since) if c.running_since else np.inf for c in process.clocks],
-            dtype=np.float64,
-        ),
-        "mod_want": _u64(m[0] for m in modifiers),
-        "mod_forbid": _u64(m[1] for m in modifiers),
-        "haz_kind": _i64(_kind(h, e) for h, e in zip(process.hazards, edges, strict=True)),
-        "haz_cond": _i64(conditions.add(h.when) for h in process.hazards),
-        "haz_clock": _i64(clocks[h.clock] if h.clock else -1 for h in process.hazards),
-        "haz_depends": _u64(depends),
-        "haz_bin": _pointer(len(e) for e in edges),
-        "haz_mod": haz_mod,
-        "haz_key": _u64(event_key(h.id) for h in process.hazards),
-        "bin_edge": np.concatenate([*edges, np.zeros(0)]),
-        "sch_cond": _i64(conditions.add(s.when) for s in process.scheduled),
-        "sch_key": _u64(event_key(s.id) for s in process.scheduled),
-        "sch_logit": _i64(int(any(b.logit for b in s.branches)) for s in process.scheduled),
-        "sch_branch": _pointer(len(s.branches) for s in process.scheduled),
-        "branch_mod": haz_mod[-1] + _pointer(len(b.modifiers) for _, b in branches),
-        "cal_time": np.array([*(t for t, _, _ in calendar), np.inf]),
-        "cal_event": _i64([*(s for _, s, _ in calendar), len(process.scheduled)]),
-        "cal_entry": _i64([*(n for _, _, n in calendar), 0]),
-        "aged_event": _i64(n for n, _ in aged),
-        "aged_clock": _i64(clocks[a.clock] for _, a in aged),
-        "aged_age": np.array([a.age for _, a in aged], dtype=np.float64),
-        "eff_set": _u64(_mask([x for x in e.set if x not in e.clear], flags) for e in effects),
-        "eff_clear": _u64(_mask(e.clear, flags) for e in effects),
-        "eff_start": _u64(_mask(e.start, clocks) for e in effects),
-        "eff_stop": _u64(_mask(e.stop, clocks) for e in effects),
-        "eff_end": _i64(causes[e.end] if e.end else -1 for e in effects),
-        "eff_flag": _pointer(len(t) for t in touched),
-        "flag_list": _i64([f for t in touched for f in t]),
-        "eff_haz": _pointer(len(t) for t in refreshed),
-        "haz_list": _i64([k for t in refreshed for k in t]),
-        "out_cond": _i64(conditions.add(o.when) for o in process.outcomes[:-1]),
-        "out_cause": _u64(_mask(o.causes, causes) for o in process.outcomes[:-1]),
-        "meter_cond": _i64(conditions.add(m.condition) if m.condition is not None else -1 for m in meters),
-        "meter_first": _i64(m.firings[0] for m in meters),
-        "meter_last": _i64(m.firings[1] for m in meters),
-        "out_reads": _u64([_union(conditions.reads(o.when) for o in process.outcomes if o.when)]),
-        "meter_reads": _u64([_union(conditions.reads(m.condition) for m in meters if m.condition)]),
-        "lumps": _i64([sum(m.condition is None for m in meters)]),
-    }
-    return Structure(**{**fields, **conditions.arrays()}), notes
-
-
-def _refreshed(process: Process, n: int, e: Effect, depends: Sequence[int], flags: Mapping[str, int]) -> list[int]:
-    """Hazards that effect `n` may change: they read one of its flags or clocks, or are what has just fired."""
-    changes = _mask((*e.set, *e.clear), flags)
-    clocks = {*e.start, *e.stop}
-    return [k for k, h in enumerate(process.hazards) if k == n or depends[k] & changes or h.clock in clocks]
+    fields = {**lower.start(), **lower.hazards(), **lower.scheduled(calendar), **lower.effects(), **lower.outputs()}
+    return Structure(**fields, **lower.conditions.arrays()), notes
 
 
 def _kind(h: Hazard, edges: F64) -> int:

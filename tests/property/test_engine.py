@@ -7,12 +7,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forecast.deal.expand import calendar_dates
 from forecast.deal.spec import Flag, Modifier, Process
 from forecast.kernels import gsmp
 from forecast.process.compile import compile_process
 from forecast.process.draws import Draws
 from forecast.simulate import PathLog, record_paths, simulate
+from forecast.types import calendar_dates
 from tests.reference.processes import random_process
 
 cumulative, inverse = (getattr(f, "py_func", f) for f in (gsmp.cumulative, gsmp.inverse))

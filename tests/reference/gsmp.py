@@ -8,11 +8,10 @@ import hashlib
 import math
 from dataclasses import dataclass, field
 
-from forecast.deal.expand import calendar_dates
 from forecast.deal.spec import Branch, Condition, Effect, Hazard, Process, Scheduled
 from forecast.kernels import arith
 from forecast.process.draws import Draws
-from forecast.types import years_between
+from forecast.types import calendar_dates, years_between
 
 
 def plain(kernel):

@@ -240,12 +240,13 @@ def test_an_archive_without_runs_says_how_to_make_one(tmp_path: Path) -> None:
     assert not archive.root.exists()
 
 
-def test_what_has_no_manifest_is_no_run(run: Run) -> None:
+def test_what_has_no_manifest_is_no_run(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     archive = archive_of(run)
     (archive.runs / "small-2025-03-15-5f0c6a2f-0009").mkdir()
     (archive.runs / ".tmp-1-half").mkdir()
     (archive.runs / "notes.txt").write_text("mine")
     assert [r.id for r in archive.list_runs()] == [run.id]
+    assert caplog.text == ""
 
 
 def test_a_damaged_manifest_is_left_out_of_the_list_and_named(run: Run, caplog: pytest.LogCaptureFixture) -> None:

@@ -8,10 +8,10 @@ import pytest
 from forecast.deal.check_process import process_problems
 from forecast.deal.describe import deal_sentences, describe, process_sentences
 from forecast.deal.diagram import diagram_svg, diagram_text
-from forecast.deal.expand import calendar_dates, expand
+from forecast.deal.expand import expand
 from forecast.deal.loader import load_deal
 from forecast.deal.spec import Condition, Process
-from forecast.types import add_months, horizon_date, monthly_grid
+from forecast.types import add_months, calendar_dates, horizon_date, monthly_grid
 
 DEALS = sorted(p.parent for p in Path("priors").glob("*/deal.toml"))
 

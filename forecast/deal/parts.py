@@ -1,0 +1,78 @@
+"""What deal words become, as it is put together."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import date
+
+from forecast.deal.model import DealFile, Obligation, RiskRate, WeibullRate
+from forecast.deal.spec import (
+    Clock,
+    Condition,
+    Consequence,
+    Derived,
+    Effect,
+    Flag,
+    Hazard,
+    Modifier,
+    Scheduled,
+)
+
+SIGNED = "signed"
+SINCE_SIGNATURE = "since_signature"
+
+
+@dataclass
+class Parts:
+    """What the words have become so far."""
+
+    flags: list[Flag] = field(default_factory=list)
+    clocks: list[Clock] = field(default_factory=list)
+    hazards: list[Hazard] = field(default_factory=list)
+    scheduled: list[Scheduled] = field(default_factory=list)
+    causes: dict[str, str] = field(default_factory=dict)
+    consequences: list[Consequence] = field(default_factory=list)
+    derived: list[Derived] = field(default_factory=list)
+    # risk name of a cascade → what moves it
+    modifiers: dict[str, list[Modifier]] = field(default_factory=lambda: defaultdict(list))
+    # delivery clause → clocks that its fulfilment starts
+    starts: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    def flag(self, id_: str, label: str, *, initially: bool = False) -> str:
+        """Declare a flag and return its name."""
+        self.flags.append(Flag(id=id_, label=label, initially=initially))
+        return id_
+
+    def clock(self, id_: str, label: str, running_since: date | None = None) -> str:
+        """Declare a clock and return its name."""
+        self.clocks.append(Clock(id=id_, label=label, running_since=running_since))
+        return id_
+
+    def hazard(
+        self, id_: str, label: str, when: list[object], rate: RiskRate, clock: str, risk: str, effect: Effect
+    ) -> None:
+        """Add a hazard, moved by whatever cascades act on `risk`."""
+        weibull = rate if isinstance(rate, WeibullRate) else None
+        self.hazards.append(
+            Hazard(
+                id=id_,
+                label=label,
+                when=Condition.model_validate(when),
+                clock=clock,
+                rate=None if weibull else rate,
+                weibull_shape=weibull and weibull.shape,
+                weibull_scale=weibull and weibull.scale,
+                modifiers=tuple(self.modifiers[risk]),
+                effect=effect,
+            )
+        )
+
+
+def included(file: DealFile) -> list[tuple[str, Obligation]]:
+    """List the clauses and promises of the package by name."""
+    both = [*file.clauses.items(), *file.promises.items()]
+    return [(id_, o) for id_, o in both if o.included]
+
+
+def negated(literal: str) -> str:
+    """Turn a literal into its opposite."""
+    return literal.removeprefix("not ") if literal.startswith("not ") else f"not {literal}"
