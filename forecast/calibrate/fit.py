@@ -17,6 +17,7 @@ import numpy as np
 import xarray as xr
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
+from forecast.calibrate.gate import judge
 from forecast.calibrate.reference import ReferenceClass
 from forecast.deal.parameters import ExpertRow, Parameter
 from forecast.durable import building, publish
@@ -36,9 +37,11 @@ GROUPS = (
     "observed_data",
 )
 PREDICTIVE_DRAWS = 1000
-TARGET_ACCEPT = (0.9, 0.97, 0.995)  # tried in turn until no draw diverges: smaller steps cost time only
+# Target acceptance and tuning (in multiples), tried in turn until the gate has nothing to say against
+# the draws: smaller steps and a longer start cost time only.
+ATTEMPTS = ((0.9, 1), (0.97, 2), (0.995, 3))
 KEPT_STATS = ("diverging", "energy", "logp", "n_steps", "step_size", "step_size_bar", "depth", "maxdepth_reached")
-NO_PART = ("__init__.py", "check.py", "gate.py")  # code that no fit depends on
+NO_PART = ("__init__.py", "check.py")  # code that no fit depends on
 _LOG = logging.getLogger(__name__)
 
 
@@ -136,9 +139,10 @@ def fit(
 ) -> xr.DataTree:
     """Sample a model: posterior (NUTS by nutpie), prior, both predictives and the pointwise log-likelihood.
 
-    The same seed gives the same bytes. Should draws diverge, the model is sampled again with smaller
-    steps; what diverges even so is left for the gate to refuse. Only the free variables go through the compiler; what follows
-    from them is computed afterwards, for all draws at once (`evaluate`).
+    The same seed gives the same bytes. What the gate would refuse is sampled again with smaller steps and
+    a longer start, twice at most; what it refuses even so, it will refuse. Only the free variables go
+    through the compiler; what follows from them is computed afterwards, for all draws at once
+    (`evaluate`).
 
     Parameters
     ----------
@@ -204,14 +208,14 @@ def _sample(
 
     def report(states: Sequence[Any]) -> None:
         if progress:
-            progress(min(sum(s.finished_draws for s in states), total - 1), total)
+            progress(min(sum(s.finished_draws for s in states), total), total)
 
     compiled = nutpie.compile_pymc_model(model, var_names=[v.name for v in model.free_RVs])
-    for target in TARGET_ACCEPT:
+    for target, longer in ATTEMPTS:
         tree: xr.DataTree = nutpie.sample(
             compiled,
             draws=draws,
-            tune=tune,
+            tune=tune * longer,
             chains=chains,
             cores=min(chains, os.cpu_count() or 1),
             seed=seed,
@@ -221,10 +225,10 @@ def _sample(
             progress_callback=report,
             progress_rate=500,
         )
-        divergences = int(tree["sample_stats"]["diverging"].sum())
-        if not divergences:
+        found = judge(tree, {})
+        if found.passed:
             break
-        _LOG.info("%d divergences at a target acceptance of %s", divergences, target)
+        _LOG.info("at a target acceptance of %s: %s", target, "; ".join(found.problems))
     return tree
 
 
