@@ -30,9 +30,9 @@ _REMEDIES = {
 
 @contextmanager
 def building(folder: Path, name: str) -> Iterator[Path]:
-    """Make a temporary folder inside `folder`; whatever is left of it at the end is removed.
+    """Make a temporary folder inside `folder`, for `publish` to rename; if anything fails, it is removed.
 
-    `publish` moves it out of reach before that. While it is being filled it is locked (the kernel
+    While it is being filled it is locked (the kernel
     drops the lock when its process dies, however it dies), so that nobody takes it for a dead one.
 
     Raises
@@ -50,8 +50,10 @@ def building(folder: Path, name: str) -> Iterator[Path]:
         _lock(handle, fcntl.LOCK_SH)
         with explained(folder):
             yield tmp
+    except BaseException:
+        _remove(tmp)
+        raise
     finally:
-        shutil.rmtree(tmp, ignore_errors=True)
         os.close(handle)
 
 
@@ -122,6 +124,13 @@ def sha256(path: Path) -> str:
     """Digest of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder for good: threads that were writing beside the one that failed may make it anew."""
+    for pause in (0.0, 0.02, 0.05, 0.1, 0.2, 0.4):
+        time.sleep(pause)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _sync_one(path: Path) -> None:

@@ -40,6 +40,7 @@ PREDICTIVE_DRAWS = 1000
 # Target acceptance and tuning (in multiples), tried in turn until the gate has nothing to say against
 # the draws: smaller steps and a longer start cost time only.
 ATTEMPTS = ((0.9, 1), (0.97, 2), (0.995, 3))
+ENOUGH = 1600  # draws; with fewer the gate asks for more than a longer start could give
 KEPT_STATS = ("diverging", "energy", "logp", "n_steps", "step_size", "step_size_bar", "depth", "maxdepth_reached")
 NO_PART = ("__init__.py", "check.py")  # code that no fit depends on
 _LOG = logging.getLogger(__name__)
@@ -225,10 +226,9 @@ def _sample(
             progress_callback=report,
             progress_rate=500,
         )
-        found = judge(tree, {})
-        if found.passed:
+        if draws * chains < ENOUGH or not (problems := judge(tree, {}).problems):
             break
-        _LOG.info("at a target acceptance of %s: %s", target, "; ".join(found.problems))
+        _LOG.info("at a target acceptance of %s: %s", target, "; ".join(problems))
     return tree
 
 
