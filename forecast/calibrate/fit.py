@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -282,7 +283,8 @@ def _write(tree: xr.DataTree, store: Path) -> None:
         xr.DataTree(xr.Dataset(attrs=tree.attrs)).to_zarr(inner, mode="a", zarr_format=3, consolidated=False)
         if store.exists():
             store.rename(tmp / "damaged.zarr")
-        publish(inner, store)
+        publish(inner, store)  # if another process was quicker, its fit stands: it is the same
+        shutil.rmtree(tmp, ignore_errors=True)
 
 
 def _encoded(tree: xr.DataTree) -> xr.DataTree:

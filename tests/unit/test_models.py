@@ -321,6 +321,49 @@ def test_a_class_without_covariates_and_a_single_level():
     np.testing.assert_allclose(got["p"], special.expit(free["class__base"][:, 0]), rtol=1e-12)
 
 
+# ---- priors ------------------------------------------------------------------------------------------
+
+
+def near(x, mean, sd, n=40_000):
+    """Mean and sd of normal draws within 5 standard errors (false alarm in 1.7 million each)."""
+    return abs(x.mean() - mean) < 5 * sd / np.sqrt(n) and abs(x.std() / sd - 1) < 5 / np.sqrt(2 * n)
+
+
+def test_priors_are_those_that_the_class_states():
+    priors = {"rates": {"effect_sd": 0.4, "age_sd": 0.9}, "survival": {"shape_sd": 0.2}}
+    classes = {k: replace(c, prior=replace(c.prior, **priors.get(k, {}))) for k, c in ALL.items()}
+    model = build_model({p.id: p for p in one_of_each()}, (), classes, AS_OF)
+    free = evaluate.prior_draws(model, 40_000, seed=8)
+    base = dict(zip(model.coords["class__outcome"], free["class__base"].T, strict=True))
+    assert near(base["rates: war"], -2.0, 1.5)
+    assert near(base["rates: peace"], -3.0, 1.5)
+    assert near(base["multinomial: late"], 0.0, 1.5)
+    assert near(base["survival: event"], -1.0, 1.5)  # the centre is the log of the scale in years
+    spread = dict(zip(model.coords["class__covariate"], free["class__spread"].T, strict=True))
+    for name, sd in {"rates: side": 0.4, "rates: age": 0.9, "binomial: x": 0.5}.items():
+        assert near(spread[name] * np.where(np.arange(40_000) % 2, 1, -1), 0.0, sd), name  # half-normal
+    assert near(np.log(free["survival__shape"][:, 0]), 0.0, 0.2)
+    assert near(np.log(free["shares__concentration"]), np.log(8.0), 1.0)
+
+
+def test_clear_differences_are_centred_and_the_prior_stays_the_same():
+    levels = tuple("abcdefghij")
+    lots = {"trials": [400] * 10, "successes": [5, 390, 40, 350, 10, 200, 395, 20, 100, 300]}
+    clear = {"binomial": made("binomial", lots, {"x": levels}, {"x": levels})}
+    even = {"binomial": made("binomial", {**lots, "successes": [200] * 10}, {"x": levels}, {"x": levels})}
+    change = asked("change", "binomial", contrast=Contrast(covariate="x", base="a", to="b"))
+    assert join(list(clear.values())).centred.all()
+    assert not join(list(even.values())).centred.any()
+    for classes in (clear, even):
+        model = build_model({"change": change}, (), classes, AS_OF)
+        # the spread is independent of the effects but for their scale, so prior draws are exact either way
+        free = evaluate.prior_draws(model, 40_000, seed=6)
+        x = evaluate.deterministics(model, free)["change"]
+        # sd of the difference of two levels: sqrt(2) * sqrt(E spread²) = sqrt(2) * 0.5; a normal of random scale
+        assert abs(x.std() / np.sqrt(0.5) - 1) < 0.05
+        assert abs(x.mean()) < 5 * x.std() / 200
+
+
 # ---- the rest ------------------------------------------------------------------------------------
 
 
