@@ -1,63 +1,17 @@
 """What the shape of a deal file cannot show: names that must exist, dates in order, units that fit."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import date
-from difflib import get_close_matches
 
+from forecast.deal.check_numbers import parameter_problems, unused
 from forecast.deal.check_process import process_problems
 from forecast.deal.expand import expand
 from forecast.deal.model import Deal, DealFile, Delivery
-from forecast.deal.parameters import ExpertRow, Parameter
-from forecast.deal.spec import Frozen, Process
-from forecast.types import horizon_date
+from forecast.deal.parts import is_verified
+from forecast.deal.spec import Process
+from forecast.deal.words import closest
+from forecast.types import horizon_date, years_between
 
-# Field that names a parameter → the unit that the parameter must have (None: any).
-REFERENCES: dict[str, str | None] = {
-    "absent": "log ratio",
-    "amount": None,
-    "change": "probability",
-    "collapse": "per year",
-    "cut": "probability",
-    "default": "logit",
-    "discount": "per year",
-    "ends_deal": "probability",
-    "exit_irregular": "per year",
-    "exit_regular": "per year",
-    "happens": "probability",
-    "hazard": "per year",
-    "if_oral": "log ratio",
-    "if_unverified": "log ratio",
-    "imports": None,
-    "late": "logit",
-    "log_ratio": "log ratio",
-    "logit": "logit",
-    "noise": "utility",
-    "opposes": "probability",
-    "opposes_irregular": "probability",
-    "opposes_regular": "probability",
-    "oral_worth": "probability",
-    "over": None,
-    "parameters": None,
-    "probability": "probability",
-    "rate": "per year",
-    "refusal": "per year",
-    "replaced": "probability",
-    "repudiates": "per year",
-    "reservation": "utility",
-    "returning_opposes": "probability",
-    "reversal": "per year",
-    "scale": "years",
-    "shape": "1",
-    "shares": None,
-    "unverified_worth": "probability",
-    "values": "utility",
-    "violation": "per year",
-    "weibull_scale": "years",
-    "weibull_shape": "1",
-    "withdraws": "per year",
-    "withdraws_opposed": "per year",
-}
-SCALE_OF_UNIT = {"probability": "probability", "log ratio": "real", "logit": "real", "utility": "real"}
 RESERVED = ("talks", "verification", "signed", "signing", "no_deal", "in_force", "talks_open")
 
 
@@ -68,24 +22,18 @@ def problems_of(deal: Deal, *, strict: bool = True) -> list[str]:
     some unused, and so switch it off.
     """
     file = deal.file
-    found = [
-        *_names(file),
-        *_parties(file),
-        *_markets_and_cascades(file),
-        *_negotiation(file),
+    found = [*_names(file), *_causes(file), *_parties(file), *_markets_and_cascades(file), *_negotiation(file)]
+    found += [
         *_dates(file),
         *_sequence(file),
+        *_politics(file),
+        *parameter_problems(deal),
+        *(unused(deal) if strict else ()),
     ]
-    found += [*_parameters(deal), *(_unused(deal) if strict else ())]
     if found:
         return found
     process = expand(deal)
-    return [*process_problems(process), *_flags(file, process)]
-
-
-def _closest(name: str, known: list[str], what: str) -> str:
-    near = get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"{what}: {', '.join(sorted(known)) or 'none'}"
+    return [*_flags(file, process)] or process_problems(process)
 
 
 def _names(file: DealFile) -> Iterator[str]:
@@ -101,6 +49,26 @@ def _names(file: DealFile) -> Iterator[str]:
             seen[id_] = table
 
 
+def _causes(file: DealFile) -> Iterator[str]:
+    """A cause may be shared, but then it has one label."""
+    named = [(f"clauses.{i}", o.cause, o.cause_label) for i, o in file.clauses.items()]
+    named += [(f"promises.{i}", o.cause, o.cause_label) for i, o in file.promises.items()]
+    named += [(f"elections.{i}", e.cause, e.cause_label) for i, e in file.elections.items()]
+    named += [(f"leaders.{i}", x.cause, x.cause_label) for i, x in file.leaders.items()]
+    named += [(f"breakdowns.{i}", i, b.cause_label) for i, b in file.breakdowns.items()]
+    named += [(f"primitives.causes.{i}", i, label) for i, label in file.primitives.causes.items()]
+    for i, p in file.parties.items():
+        if p.refusal_cause:
+            named.append((f"parties.{i}", p.refusal_cause, p.refusal_label or f"{p.name} refuses"))
+    if file.verification:
+        named.append(("verification", file.verification.cause, file.verification.cause_label))
+    first: dict[str, tuple[str, str]] = {"no_deal": ("negotiation", "")} if file.negotiation else {}
+    for key, cause, label in named:
+        other, known = first.setdefault(cause, (key, label))
+        if label != known:
+            yield f"{key}: cause {cause!r} is also that of {other}, with another label; use one label, or two causes"
+
+
 def _parties(file: DealFile) -> Iterator[str]:
     known = list(file.parties)
     obligations = {**file.clauses, **file.promises}
@@ -113,26 +81,26 @@ def _parties(file: DealFile) -> Iterator[str]:
         uses.append(("verification.inspected", file.verification.inspected))
         for c in file.verification.clauses:
             if c not in obligations:
-                yield f"verification.clauses: no clause or promise {c!r}; {_closest(c, list(obligations), 'known')}"
+                yield f"verification.clauses: no clause or promise {c!r}; {closest(c, list(obligations), 'known')}"
     for key, party in uses:
         if party not in known:
-            yield f"{key}: no party {party!r}; {_closest(party, known, 'parties')}"
+            yield f"{key}: no party {party!r}; {closest(party, known, 'parties')}"
     for id_, p in file.parties.items():
         for c in p.values:
             if c not in obligations:
-                yield f"parties.{id_}.values.{c}: no clause or promise {c!r}; {_closest(c, list(obligations), 'known')}"
+                yield f"parties.{id_}.values.{c}: no clause or promise {c!r}; {closest(c, list(obligations), 'known')}"
 
 
 def _markets_and_cascades(file: DealFile) -> Iterator[str]:
     obligations = {**file.clauses, **file.promises}
     for id_, m in file.markets.items():
         if m.during not in obligations:
-            yield f"markets.{id_}.during: no clause {m.during!r}; {_closest(m.during, list(obligations), 'known')}"
+            yield f"markets.{id_}.during: no clause {m.during!r}; {closest(m.during, list(obligations), 'known')}"
     risks = [*obligations, *file.breakdowns, *file.elections, *file.leaders, "verification", "talks"]
     for n, cascade in enumerate(file.cascades):
         for risk in cascade.on:
             if risk not in risks:
-                yield f"cascades.{n}.on: nothing called {risk!r} can break; {_closest(risk, risks, 'known')}"
+                yield f"cascades.{n}.on: nothing called {risk!r} can break; {closest(risk, risks, 'known')}"
 
 
 def _negotiation(file: DealFile) -> Iterator[str]:
@@ -150,11 +118,13 @@ def _negotiation(file: DealFile) -> Iterator[str]:
                 yield f"parties.{id_}.{key}: is required for a party that signs"
         if not party.at_table and party.absent is None:
             yield f"parties.{id_}.absent: is required for a party that signs and is not at the table"
-    oral = any(not o.binding for o in {**file.clauses, **file.promises}.values())
+    kept = {i: o for i, o in {**file.clauses, **file.promises}.items() if o.included}
+    oral = any(not o.binding for o in kept.values())
     if oral and n.oral_worth is None:
         yield "negotiation.oral_worth: is required where a clause or promise has binding = false"
-    if file.verification and not file.verification.agreed and n.unverified_worth is None:
-        yield "negotiation.unverified_worth: is required where verification.agreed = false"
+    unverified = [i for i, o in kept.items() if o.if_unverified and not is_verified(file, i)]
+    if unverified and n.unverified_worth is None:
+        yield f"negotiation.unverified_worth: is required, since nobody verifies {', '.join(unverified)}"
 
 
 def _dates(file: DealFile) -> Iterator[str]:
@@ -175,6 +145,8 @@ def _dates(file: DealFile) -> Iterator[str]:
     for id_, e in file.elections.items():
         for n, vote in enumerate(e.votes):
             yield from within(f"elections.{id_}.votes.{n}.date", vote.date)
+            if n and vote.date <= e.votes[n - 1].takes_office:
+                yield f"elections.{id_}.votes.{n}.date: {vote.date} is not after the one before took office"
             yield from within(f"elections.{id_}.votes.{n}.takes_office", vote.takes_office, vote.date, "the vote")
     for id_, x in file.leaders.items():
         if x.in_office_since > start:
@@ -191,8 +163,14 @@ def _sequence(file: DealFile) -> Iterator[str]:
     deliveries = [i for i, c in file.clauses.items() if isinstance(c, Delivery)]
     for id_, before in after.items():
         if before not in deliveries:
-            near = _closest(before, deliveries, "delivery clauses")
+            near = closest(before, deliveries, "delivery clauses")
             yield f"clauses.{id_}.after: no delivery clause {before!r}; {near}"
+    for id_, before in after.items():
+        first = file.clauses.get(before)
+        if isinstance(first, Delivery) and file.clauses[id_].included and (not first.included or first.so_far):
+            why = f"so_far = {first.so_far!r}" if first.so_far else "included = false"
+            yield f"clauses.{id_}.after: {before!r} has {why}, so this would never begin; take `after` out"
+    yield from _passed(file)
     reported: set[str] = set()
     for id_ in after:
         chain = [id_]
@@ -206,77 +184,32 @@ def _sequence(file: DealFile) -> Iterator[str]:
             )
 
 
-def _uses(value: object, key: str) -> Iterator[tuple[str, str, str | None]]:
-    """(key, parameter reference, unit wanted) everywhere in the file."""
-    if not isinstance(value, Frozen):
-        return
-    for name in type(value).model_fields:
-        if isinstance(value, DealFile) and name == "parameters":
+def _passed(file: DealFile) -> Iterator[str]:
+    """Deadlines that lie before the as-of date must say what came of them."""
+    signed, as_of = file.deal.signed_on, file.deal.as_of
+    for id_, c in file.clauses.items():
+        if not isinstance(c, Delivery) or not c.included:
             continue
-        yield from _uses_in(getattr(value, name), f"{key}.{name}" if key else name, name)
+        if signed is None and c.so_far:
+            yield f"clauses.{id_}.so_far: only a deal in force (deal.signed_on) has clauses with a past"
+        if signed is None or c.after or c.so_far in ("fulfilled", "broken"):
+            continue
+        age = years_between(signed, as_of)
+        if c.so_far is None and age >= c.deadline:
+            yield f"clauses.{id_}.deadline: has passed by {as_of}; say what came of it with so_far"
+        elif c.so_far == "late" and age >= c.deadline + c.grace:
+            yield f'clauses.{id_}.grace: has passed by {as_of}; so_far must be "fulfilled" or "broken"'
 
 
-def _uses_in(value: object, key: str, name: str) -> Iterator[tuple[str, str, str | None]]:
-    if isinstance(value, str) and name in REFERENCES:
-        yield key, value, REFERENCES[name]
-    elif isinstance(value, dict):
-        for k, v in value.items():
-            yield from _uses_in(v, f"{key}.{k}", name)
-    elif isinstance(value, tuple):
-        for n, v in enumerate(value):
-            yield from _uses_in(v, f"{key}.{n}", name)
-    else:
-        yield from _uses(value, key)
-
-
-def _parameters(deal: Deal) -> Iterator[str]:
-    file = deal.file
-    derived = {d.id for d in file.primitives.derived}
-    known = [*file.parameters, *derived]
-    for key, ref, unit in _uses(file, ""):
-        name = ref.split("[")[0]
-        parameter = file.parameters.get(name)
-        if name not in known:
-            yield f"{key}: no parameter {name!r}; {_closest(name, known, 'parameters')}"
-        elif parameter and unit and "[" not in ref and parameter.unit != unit:
-            yield f"{key}: needs a parameter with unit {unit!r}, but {name!r} has unit {parameter.unit!r}"
-    rows = {r.question: r for r in deal.experts}
-    for name, p in file.parameters.items():
-        yield from _origin(name, p, rows)
-
-
-def _origin(name: str, p: Parameter, rows: Mapping[str, ExpertRow]) -> Iterator[str]:
-    key = f"parameters.{name}"
-    if p.experts:
-        row = rows.get(p.experts)
-        scale = SCALE_OF_UNIT.get(p.unit, "positive")
-        if row is None:
-            near = _closest(p.experts, list(rows), "questions")
-            yield f"{key}.experts: no question {p.experts!r} in experts.csv; {near}"
-        elif row.scale != scale:
-            yield f"{key}.experts: unit {p.unit!r} needs scale {scale!r} in experts.csv (got {row.scale!r})"
-    if p.constant is not None:
-        if p.unit == "probability" and not 0 < p.constant < 1:
-            yield f"{key}.constant: a probability must lie strictly between 0 and 1 (got {p.constant})"
-        if p.unit == "per year" and p.constant < 0:
-            yield f"{key}.constant: a rate cannot be negative (got {p.constant})"
-        if p.unit == "years" and p.constant <= 0:
-            yield f"{key}.constant: must be more than 0 years (got {p.constant})"
-    if p.distribution and p.unit == "probability" and p.distribution.family not in ("beta", "uniform"):
-        yield f"{key}.distribution: a probability takes a beta or uniform distribution (got {p.distribution.family})"
-    if p.distribution and p.unit == "per year" and p.distribution.family in ("normal",):
-        yield f"{key}.distribution: a rate takes a lognormal or gamma distribution, not a normal one"
-
-
-def _unused(deal: Deal) -> Iterator[str]:
-    used = {ref.split("[")[0] for _, ref, _ in _uses(deal.file, "")}
-    for name in deal.file.parameters:
-        if name not in used:
-            yield f"parameters.{name}: nothing uses it; use it or take it out"
-    asked = {p.experts for p in deal.file.parameters.values() if p.experts}
-    for question in dict.fromkeys(r.question for r in deal.experts):
-        if question not in asked:
-            yield f"experts.csv: no parameter takes its number from question {question!r}; use it or take it out"
+def _politics(file: DealFile) -> Iterator[str]:
+    for id_, x in file.leaders.items():
+        if (x.exit_irregular is None) != (x.opposes_irregular is None):
+            yield f"leaders.{id_}: exit_irregular and opposes_irregular go together; give both or neither"
+    for n, b in enumerate(file.base_rates):
+        if not b.causes and b.flag is None:
+            yield f"base_rates.{n}: give `causes` or `flag`: what is it that happens?"
+        if b.within > file.deal.horizon:
+            yield f"base_rates.{n}.within: is longer than the horizon, so no path can show it"
 
 
 def _flags(file: DealFile, process: Process) -> Iterator[str]:
@@ -284,7 +217,10 @@ def _flags(file: DealFile, process: Process) -> Iterator[str]:
     flags = [f.id for f in process.flags]
     causes = [c.id for c in process.causes]
     outcomes = [o.id for o in process.outcomes]
-    uses = [(f"headline.{n}.state", h.state, flags) for n, h in enumerate(file.headline)]
+    uses: list[tuple[str, str | None, list[str]]] = [
+        (key, literal.removeprefix("not "), flags) for key, literal in _literals(file)
+    ]
+    uses += [(f"headline.{n}.state", h.state, flags) for n, h in enumerate(file.headline)]
     uses += [(f"headline.{n}.outcome", h.outcome, outcomes) for n, h in enumerate(file.headline)]
     uses += [(f"headline.{n}.cause", h.cause, causes) for n, h in enumerate(file.headline)]
     for n, b in enumerate(file.base_rates):
@@ -294,7 +230,20 @@ def _flags(file: DealFile, process: Process) -> Iterator[str]:
             yield f"base_rates.{n}: lower ≤ value ≤ upper must hold (got {b.lower}, {b.value}, {b.upper})"
     for key, name, known in uses:
         if name is not None and name not in known:
-            yield f"{key}: no such name {name!r}; {_closest(name, known, 'known')}"
+            yield f"{key}: no such name {name!r}; {closest(name, known, 'known')}"
     for n, h in enumerate(file.headline):
         if sum(x is not None for x in (h.state, h.outcome, h.cause)) != 1:
             yield f"headline.{n}: give exactly one of state, outcome and cause"
+
+
+def _literals(file: DealFile) -> Iterator[tuple[str, str]]:
+    """(key, literal) wherever a deal word names a flag."""
+    yield from ((f"cascades.{n}.when", c.when) for n, c in enumerate(file.cascades))
+    yield from ((f"calendar.{i}.unless", c.unless) for i, c in file.calendar.items() if c.unless)
+    groups = {f"parties.{i}.influences": p.influences for i, p in file.parties.items()}
+    if file.negotiation:
+        groups["negotiation.collapse_influences"] = file.negotiation.collapse_influences
+    for key, influences in groups.items():
+        yield from ((f"{key}.{n}.when", i.when) for n, i in enumerate(influences) if i.when)
+    for i, a in file.consequences.items():
+        yield from ((f"consequences.{i}.when", x) for x in a.when or ())

@@ -155,5 +155,8 @@ def _outcomes(process: Process) -> Iterator[str]:
         if len(rest) != 1:
             got = ", ".join(rest) or "none"
             yield f"event {s.id!r}: exactly one branch must have neither probability nor logit (got {got})"
+        for b in s.branches:
+            if b.modifiers and not b.logit:
+                yield f"event {s.id!r}, branch {b.id!r}: modifiers go with a logit; a probability or the rest has none"
         if any(b.probability for b in s.branches) and any(b.logit for b in s.branches):
             yield f"event {s.id!r}: branches have either probabilities or logits, not both"

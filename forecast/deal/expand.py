@@ -31,12 +31,14 @@ def expand(deal: Deal) -> Process:
     if file.negotiation:
         expand_negotiation(file, file.negotiation, parts)
     expand_verification(file, parts)
-    for id_, obligation in included(file):
+    for id_, obligation in (*file.clauses.items(), *file.promises.items()):
         expand_obligation(id_, obligation, parts)
     for id_, breakdown in file.breakdowns.items():
         parts.causes[id_] = breakdown.cause_label
         parts.hazard(id_, breakdown.cause_label, [SIGNED], breakdown.hazard, SINCE_SIGNATURE, id_, Effect(end=id_))
-    expand_markets(file.markets, parts.consequences, parts.derived)
+    kept = {id_ for id_, _ in included(file)}
+    markets = {id_: m for id_, m in file.markets.items() if m.during in kept}
+    expand_markets(markets, parts.consequences, parts.derived)
     expand_amounts(file.consequences, parts.consequences)
     return _process(file, parts)
 

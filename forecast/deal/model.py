@@ -169,7 +169,10 @@ class Obligation(Frozen):
 
 
 class Delivery(Obligation):
-    """A clause to be carried out by a deadline after signature: kept on time, late, or not at all."""
+    """A clause to be carried out by a deadline after signature: kept on time, late, or not at all.
+
+    What comes of it shows at the deadline, not before: "on time" means on that day.
+    """
 
     kind: Literal["delivery"]
     deadline: Annotated[Duration, Field(description="time allowed after signature, or after `after` was fulfilled")]
@@ -178,6 +181,10 @@ class Delivery(Obligation):
         Field(description="delivery clause whose fulfilment starts the time, instead of the signature"),
     ] = None
     grace: Annotated[Duration, Field(description="by how much a late delivery is late")]
+    so_far: Annotated[
+        Literal["fulfilled", "late", "broken"] | None,
+        Field(description="what has come of it already, in a deal that is in force at the as-of date"),
+    ] = None
     default: Annotated[ParameterRef, Field(description="log-odds of default against delivery on time")]
     late: Annotated[ParameterRef, Field(description="log-odds of late against on-time delivery")]
 

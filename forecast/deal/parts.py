@@ -1,6 +1,7 @@
 """What deal words become, as it is put together."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -48,7 +49,7 @@ class Parts:
         return id_
 
     def hazard(
-        self, id_: str, label: str, when: list[object], rate: RiskRate, clock: str, risk: str, effect: Effect
+        self, id_: str, label: str, when: Sequence[object], rate: RiskRate, clock: str, risk: str, effect: Effect
     ) -> None:
         """Add a hazard, moved by whatever cascades act on `risk`."""
         weibull = rate if isinstance(rate, WeibullRate) else None
@@ -56,7 +57,7 @@ class Parts:
             Hazard(
                 id=id_,
                 label=label,
-                when=Condition.model_validate(when),
+                when=Condition.model_validate(list(when)),
                 clock=clock,
                 rate=None if weibull else rate,
                 weibull_shape=weibull and weibull.shape,
@@ -76,3 +77,8 @@ def included(file: DealFile) -> list[tuple[str, Obligation]]:
 def negated(literal: str) -> str:
     """Turn a literal into its opposite."""
     return literal.removeprefix("not ") if literal.startswith("not ") else f"not {literal}"
+
+
+def is_verified(file: DealFile, id_: str) -> bool:
+    """Whether the package has inspectors verify a clause or promise."""
+    return file.verification is not None and file.verification.agreed and id_ in file.verification.clauses

@@ -99,7 +99,7 @@ def expand_leader(id_: str, x: Leader, parts: Parts) -> None:
             rate,
             tenure,
             f"{id_}_exit_{manner}",
-            Effect(start=(tenure, came), stop=others),
+            Effect(clear=(opposed,), start=(tenure, came), stop=others),
         )
         parts.scheduled.append(
             Scheduled(

@@ -3,7 +3,7 @@
 from datetime import date
 
 from forecast.deal.model import DealFile, Delivery, Negotiation
-from forecast.deal.parts import SIGNED, SINCE_SIGNATURE, Parts, included, negated
+from forecast.deal.parts import SIGNED, SINCE_SIGNATURE, Parts, included, is_verified, negated
 from forecast.deal.spec import Branch, Condition, Derived, Effect, Hazard, Modifier, Scheduled, Term
 from forecast.types import calendar_dates
 
@@ -16,7 +16,9 @@ def expand_negotiation(file: DealFile, n: Negotiation, parts: Parts) -> None:
     for id_ in signers:
         _decision(file, id_, rounds, parts)
     due = tuple(f"{id_}_due" for id_, o in included(file) if isinstance(o, Delivery) and o.after is None)
-    sign = Effect(set=(SIGNED,), start=(SINCE_SIGNATURE, *due))
+    # Whoever governs at the signature is from then on the side that made the deal.
+    sides = tuple(f"{id_}_other_side" for id_, e in file.elections.items() if e.party in signers)
+    sign = Effect(set=(SIGNED,), clear=sides, start=(SINCE_SIGNATURE, *due))
     everyone = Condition(all=(f"not {SIGNED}", *(f"not {id_}_refused" for id_ in signers)))
     signing = Branch(id="signed", label="All accept: the deal is signed", effect=sign)
     parts.scheduled.append(Scheduled(id="signing", label="Signature", when=everyone, dates=rounds, branches=(signing,)))
@@ -71,12 +73,7 @@ def _decision(file: DealFile, id_: str, rounds: tuple[date, ...], parts: Parts) 
             factors = [party.values[c]]
             if not o.binding and n.oral_worth:
                 factors.append(n.oral_worth)
-            if (
-                file.verification
-                and not file.verification.agreed
-                and c in file.verification.clauses
-                and n.unverified_worth
-            ):
+            if o.if_unverified and not is_verified(file, c) and n.unverified_worth:
                 factors.append(n.unverified_worth)
             terms.append(Term(parameters=tuple(factors)))
     logit = Derived(

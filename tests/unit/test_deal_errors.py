@@ -82,7 +82,7 @@ MISTAKES = {
     ),
     "unknown flag": (
         [('when = "troops_leave_defaulted"', 'when = "troops_leave_default"')],
-        r"no flag 'troops_leave_default'; did you mean 'troops_leave_defaulted'\?",
+        r"cascades\.0\.when: no such name 'troops_leave_default'; did you mean 'troops_leave_defaulted'\?",
     ),
     "date before the as-of date": (
         [("first = 2025-03-01", "first = 2024-03-01")],
