@@ -300,6 +300,9 @@ def main() -> None:
     except click.exceptions.Abort:
         click.echo("forecast: interrupted; nothing was written", err=True)
         sys.exit(130)
+    except OSError as err:
+        click.echo(f"forecast: error: {err.filename or 'a file'}: {err.strerror or err}", err=True)
+        sys.exit(2)
     except ForecastError as err:
         for line in str(err).splitlines():
             click.echo(f"forecast: error: {line}" if not line.startswith(" ") else line, err=True)

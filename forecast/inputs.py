@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from forecast.calibrate.entries import entry_problems
 from forecast.calibrate.reference import ReferenceClass, check_parameters, load_class
 from forecast.deal.loader import load_deal
 from forecast.deal.model import Deal
@@ -71,6 +72,8 @@ def load(path: Path | str, overrides: Mapping[str, Any] | None = None) -> Inputs
             problems += str(err).splitlines()
     if not problems:
         problems = [f"{file}: {p}" for p in check_parameters(deal.file.parameters, deal.experts, classes, deal.as_of)]
+    if not problems:
+        problems = [f"{file}: {p}" for p in entry_problems(deal.file, classes)]
     if problems:
         raise DealFileError("\n".join(problems))
     return Inputs(deal, classes)

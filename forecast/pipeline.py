@@ -23,6 +23,7 @@ from forecast.calibrate.fit import Calibration, calibrate, draws_of
 from forecast.calibrate.gate import GateReport, judge
 from forecast.deal.describe import Description, describe
 from forecast.deal.expand import expand
+from forecast.deal.overrides import parse_value
 from forecast.errors import ForecastError
 from forecast.estimands import build_forecast, forecast_invariants
 from forecast.inputs import Inputs, load
@@ -284,7 +285,9 @@ def _settings(run: Run, archive: Path) -> RunSettings:
 
 def _stored(run: Run, settings: RunSettings) -> tuple[Inputs, Calibration, GateReport]:
     """Read the inputs that a run keeps, and its calibration: from the archive, or fitted again to the same bits."""
-    inputs = load(run.path / "inputs" / "deal", json.loads(run.manifest["attrs"]["overrides"]))
+    stored = json.loads(run.manifest["attrs"]["overrides"])
+    overrides = {k: parse_value(v) if isinstance(v, str) else v for k, v in stored.items()}
+    inputs = load(run.path / "inputs" / "deal", overrides)
     return inputs, *calibrate_deal(inputs, settings)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from forecast.deal.check_numbers import noises
 from forecast.deal.model import Deal
 from forecast.errors import DealFileError
 from forecast.process.draws import Draws
@@ -55,10 +56,12 @@ def plan(deal: Deal, axes: Mapping[str, Sequence[Any]]) -> list[Cell]:
 def _axis_problems(deal: Deal, name: str, values: Sequence[Any]) -> list[str]:
     if not values:
         return [f"{name}: no values; write {name}=V1,V2"]
-    if len(set(map(repr, values))) < len(values):
+    if any(v == w for i, v in enumerate(values) for w in values[:i]):
         return [f"{name}: a value is given twice"]
     parameter = deal.file.parameters.get(name)
     if parameter is None:
+        if name in ("deal.id", "deal.as_of"):
+            return [f"{name}: what a sweep varies must leave the deal and its as-of date as they are"]
         if "." in name:
             return []
         near = get_close_matches(name, deal.file.parameters, n=1)
@@ -70,6 +73,8 @@ def _axis_problems(deal: Deal, name: str, values: Sequence[Any]) -> list[str]:
             bad.append(f"{name}: {v!r} is not a finite number")
         elif parameter.unit == "probability" and not 0 < v < 1:
             bad.append(f"{name}: {v} is no probability strictly between 0 and 1")
+        elif name in noises(deal.file) and v <= 0:
+            bad.append(f"{name}: {v}: the noise of decisions must be more than 0")
         elif parameter.unit in ("per year", "years") and v < 0:
             bad.append(f"{name}: {v} is negative, but the unit is {parameter.unit!r}")
     return bad

@@ -56,6 +56,11 @@ REFERENCES: dict[str, str | None] = {
 SCALE_OF_UNIT = {"probability": "probability", "log ratio": "real", "logit": "real", "utility": "real"}
 
 
+def references(file: DealFile) -> Iterator[tuple[str, str, str | None]]:
+    """(key, parameter reference, unit wanted) everywhere in a file."""
+    return _uses(file, "")
+
+
 def _uses(value: object, key: str) -> Iterator[tuple[str, str, str | None]]:
     """(key, parameter reference, unit wanted) everywhere in the file."""
     if not isinstance(value, Frozen):
@@ -84,7 +89,7 @@ def parameter_problems(deal: Deal) -> Iterator[str]:
     file = deal.file
     derived = {d.id for d in file.primitives.derived}
     known = [*file.parameters, *derived]
-    for key, ref, unit in _uses(file, ""):
+    for key, ref, unit in references(file):
         name = ref.split("[")[0]
         parameter = file.parameters.get(name)
         if name not in known:
@@ -98,7 +103,8 @@ def parameter_problems(deal: Deal) -> Iterator[str]:
         yield from _origin(file, name, p, rows)
 
 
-def _noises(file: DealFile) -> set[str]:
+def noises(file: DealFile) -> set[str]:
+    """Parameters that stand for the noise of decisions."""
     return {p.noise for p in file.parties.values() if p.noise}
 
 
@@ -115,13 +121,16 @@ def _origin(file: DealFile, name: str, p: Parameter, rows: Mapping[str, list[Exp
                 yield f"{key}.experts: unit {p.unit!r} needs scale {scale!r} in experts.csv (got {row.scale!r})"
             if row.unit != p.unit:
                 yield f"{key}.experts: experts.csv has unit {row.unit!r} ({row.expert}), the parameter {p.unit!r}"
+    positive = (p.distribution and p.distribution.family in ("lognormal", "gamma", "halfnormal")) or (
+        p.constant or 0
+    ) > 0
+    if name in noises(file) and not positive:
+        yield f"{key}: the noise of decisions must be more than 0: a positive constant, or a lognormal or gamma"
     if p.constant is not None:
         if p.unit == "probability" and not 0 < p.constant < 1:
             yield f"{key}.constant: a probability must lie strictly between 0 and 1 (got {p.constant})"
         if p.unit == "per year" and p.constant < 0:
             yield f"{key}.constant: a rate cannot be negative (got {p.constant})"
-        if name in _noises(file) and p.constant <= 0:
-            yield f"{key}.constant: the noise of decisions must be more than 0 (got {p.constant})"
         if p.unit == "years" and p.constant <= 0:
             yield f"{key}.constant: must be more than 0 years (got {p.constant})"
     if p.distribution:
@@ -144,7 +153,7 @@ def _support(key: str, p: Parameter) -> Iterator[str]:
 
 def unused(deal: Deal) -> Iterator[str]:
     """Name parameters and questions that nothing uses."""
-    used = {ref.split("[")[0] for _, ref, _ in _uses(deal.file, "")}
+    used = {ref.split("[")[0] for _, ref, _ in references(deal.file)}
     for name in deal.file.parameters:
         if name not in used:
             yield f"parameters.{name}: nothing uses it; use it or take it out"

@@ -48,7 +48,7 @@ def describe(deal: Deal) -> Description:
         calendar=tuple(_calendar(file)),
         refusals={f"{i}_decides/refuses": p.name for i, p in file.parties.items() if p.signs and file.negotiation},
         consequence_groups=tuple(_consequence_groups(file)),
-        headline=tuple(_headline(file, end)),
+        headline=tuple(_headline(file, process, end)),
         sources=tuple(file.deal.sources.items()),
     )
 
@@ -80,7 +80,7 @@ def _consequence_groups(file: DealFile) -> Iterator[tuple[str, str, tuple[str, .
         yield m.title, m.unit, lost, tuple(f"{id_}_{b}_{s}" for b in m.buyers for s in names)
 
 
-def _headline(file: DealFile, end: date) -> Iterator[tuple[str, str, str, date]]:
+def _headline(file: DealFile, process: Process, end: date) -> Iterator[tuple[str, str, str, date]]:
     for h in file.headline:
         for variable, name in (
             ("state_probability", h.state),
@@ -90,7 +90,9 @@ def _headline(file: DealFile, end: date) -> Iterator[tuple[str, str, str, date]]
             if name is not None:
                 yield h.label, variable, name, h.date
     if not file.headline:
-        yield "In force at the horizon", "outcome_probability", "in_force", end
+        known = {o.id: o for o in process.outcomes}
+        first = known.get("in_force", process.outcomes[0])
+        yield f"{first.label} at the horizon", "outcome_probability", first.id, end
 
 
 # ---- the words ---------------------------------------------------------------------------------

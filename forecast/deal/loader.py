@@ -1,21 +1,26 @@
 """From files to a `Deal`: every problem of every file at once, one line each."""
 
 import csv
+import io
+import os
+import stat
 import tomllib
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, TypeAliasType, Union, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from forecast.deal.check import problems_of
-from forecast.deal.model import Deal, DealFile
+from forecast.deal.model import Deal, DealFile, Duration
 from forecast.deal.overrides import apply_overrides
 from forecast.deal.parameters import ExpertRow
 from forecast.errors import DealFileError
+from forecast.types import horizon_date
 
 MAX_BYTES = 4_000_000
 TAGS = {"delivery", "standing", "rate", "weibull"}  # discriminators that pydantic puts into a location
@@ -37,8 +42,13 @@ def load_deal(path: Path, overrides: Mapping[str, Any] | None = None) -> Deal:
     DealFileError
         With one line for each problem found: file, key, what is wrong, what would be right.
     """
-    file = path / "deal.toml" if path.is_dir() or path.suffix != ".toml" else path
-    raw = apply_overrides(_read_toml(file), overrides or {}, str(file))
+    file = path if path.suffix == ".toml" else path / "deal.toml"
+    if file.name != "deal.toml":
+        raise DealFileError(f"{file}: a deal file is named deal.toml, in a folder of its own")
+    original = _read_toml(file)
+    raw = apply_overrides(original, overrides or {}, str(file))
+    if "deal.as_of" in (overrides or {}) and "deal.horizon" not in (overrides or {}):
+        _keep_the_end(original, raw)
     experts, problems = _read_experts(file.parent / "experts.csv")
     try:
         deal = Deal(
@@ -53,44 +63,90 @@ def load_deal(path: Path, overrides: Mapping[str, Any] | None = None) -> Deal:
     return deal
 
 
-def _read_toml(file: Path) -> dict[str, Any]:
+def _keep_the_end(original: dict[str, Any], raw: dict[str, Any]) -> None:
+    """Moving the as-of date leaves the last day of the forecast where it was."""
     try:
-        data = file.read_bytes()
+        start, horizon = original["deal"]["as_of"], TypeAdapter(Duration).validate_python(original["deal"]["horizon"])
+        days = (horizon_date(start, horizon) - raw["deal"]["as_of"]).days
+    except (KeyError, TypeError, ValidationError):
+        return  # the file is wrong, and will be told so
+    if days > 0:
+        raw["deal"]["horizon"] = f"{days} days"
+
+
+def _text_of(file: Path) -> str:
+    """Read a file of the user's: an ordinary one, of limited size, in UTF-8."""
+    try:
+        status = file.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise DealFileError(f"{file}: is not an ordinary file")
+        if status.st_size > MAX_BYTES:
+            raise DealFileError(f"{file}: {status.st_size:,} bytes; {MAX_BYTES:,} are read at most")
+        return file.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as err:
+        raise DealFileError(f"{file}: not UTF-8 text (byte {err.start}); save it as UTF-8") from None
     except FileNotFoundError:
         known = sorted(p.parent.name for p in file.parent.parent.glob("*/deal.toml"))
         near = f"; deals here: {', '.join(known)}" if known else ""
         raise DealFileError(f"{file}: no such deal file{near}") from None
     except OSError as err:
         raise DealFileError(f"{file}: cannot be read: {err.strerror}") from None
-    if len(data) > MAX_BYTES:
-        raise DealFileError(f"{file}: {len(data):,} bytes; a deal file may have {MAX_BYTES:,} at most")
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    text = _text_of(file)
     try:
-        return tomllib.loads(data.decode("utf-8"))
-    except UnicodeDecodeError as err:
-        raise DealFileError(f"{file}: not UTF-8 text (byte {err.start})") from None
+        raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as err:
         raise DealFileError(f"{file}: not valid TOML: {err}") from None
+    except (RecursionError, ValueError) as err:
+        raise DealFileError(f"{file}: nested too deeply, or with a number too long: {str(err)[:80]}") from None
+    if problems := list(_control_characters(raw, "")):
+        raise DealFileError("\n".join(f"{file}: {p}" for p in problems))
+    return raw
+
+
+def _control_characters(value: Any, key: str) -> Iterator[str]:
+    """Texts end up in terminals and pages, so they may hold tabs and line ends, but nothing that steers."""
+    if isinstance(value, str) and any(unicodedata.category(c) == "Cc" and c not in "\t\n\r" for c in value):
+        yield f"{key}: contains a control character ({_short(value)}); take it out"
+    elif isinstance(value, dict):
+        for k, v in value.items():
+            yield from _control_characters(k, f"{key}.{k!r}".lstrip("."))
+            yield from _control_characters(v, f"{key}.{k}".lstrip("."))
+    elif isinstance(value, list):
+        for n, v in enumerate(value):
+            yield from _control_characters(v, f"{key}.{n}")
 
 
 def _read_experts(file: Path) -> tuple[tuple[ExpertRow, ...], list[str]]:
     """Read experts.csv, if there is one: the good rows, and a line for each problem."""
-    if not file.exists():
+    if not os.path.lexists(file):
         return (), []
-    if file.stat().st_size > MAX_BYTES:
-        return (), [f"{file}: {file.stat().st_size:,} bytes; at most {MAX_BYTES:,} are read"]
-    rows, problems, columns = [], [], list(ExpertRow.model_fields)
-    with file.open(encoding="utf-8", newline="") as handle:
-        reader = csv.DictReader(handle, strict=True)
-        try:
-            if reader.fieldnames is None or list(reader.fieldnames) != columns:
-                return (), [f"{file}: the header must be {','.join(columns)} (got {','.join(reader.fieldnames or [])})"]
-            for row in reader:
-                try:
-                    rows.append(ExpertRow.model_validate(row))
-                except ValidationError as err:
-                    problems += [f"{file}: line {reader.line_num}: {_sentence(e)}" for e in err.errors()]
-        except (csv.Error, UnicodeDecodeError) as err:
-            problems.append(f"{file}: line {reader.line_num}: not valid CSV in UTF-8: {err}")
+    try:
+        lines = io.StringIO(_text_of(file), newline="")
+    except DealFileError as err:
+        return (), [str(err)]
+    rows: list[ExpertRow] = []
+    problems: list[str] = []
+    columns = list(ExpertRow.model_fields)
+    reader = csv.DictReader(lines, strict=True)
+    try:
+        got = list(reader.fieldnames or [])
+        if got != columns:
+            return (), [f"{file}: the header must be {','.join(columns)} (got {','.join(map(str, got))[:200]!r})"]
+        for row in reader:
+            where = f"{file}: line {reader.line_num}"
+            problems += [f"{where}: {p}" for p in _control_characters({str(k): v for k, v in row.items()}, "")]
+            if None in row:
+                problems.append(f"{where}: more cells than columns; put texts with commas in double quotes")
+                continue
+            try:
+                rows.append(ExpertRow.model_validate({k: v.strip() if v else v for k, v in row.items()}))
+            except ValidationError as err:
+                problems += [f"{where}: {_sentence(e)}" for e in err.errors()]
+    except csv.Error as err:
+        problems.append(f"{file}: line {reader.line_num}: not valid CSV: {err}")
     seen: set[tuple[str, str]] = set()
     for r in rows:
         if (r.question, r.expert) in seen:
@@ -110,7 +166,7 @@ def _is_root_problem(error: ErrorDetails, all_errors: ValidationError) -> bool:
 def _sentence(error: ErrorDetails) -> str:
     """One problem in words: key, what is wrong, what would be right."""
     loc = tuple(x for x in error["loc"] if x not in TAGS)
-    key = ".".join(str(x) for x in loc)
+    key = ".".join(str(x) for x in loc if x != "[key]") or "row"
     value = _short(error["input"])
     if error["type"] == "extra_forbidden":
         known = _keys_at(error["loc"][:-1])
@@ -121,8 +177,17 @@ def _sentence(error: ErrorDetails) -> str:
         "missing": "is required, but missing",
         "string_pattern_mismatch": f"{value} is not a name (lower case, digits and _, first a letter; at most 64)",
         "union_tag_not_found": 'needs kind = "delivery" or kind = "standing"',
+        "union_tag_invalid": f'must have kind = "delivery" or kind = "standing" (got {_short(_kind_of(error))})',
         "finite_number": f"must be a finite number (got {value})",
         "model_type": f"must be a table (got {value})",
+        "dict_type": f"must be a table (got {value})",
+        "tuple_type": f"must be a list, in [ ] (got {value})",
+        "too_short": "must not be empty",
+        "string_type": f"must be a text in quotes (got {value}); numbers are declared under [parameters]",
+        "bool_type": f"must be true or false, without quotes (got {value})",
+        "date_type": f"must be a date without quotes, such as 2025-03-15 (got {value})",
+        "date_from_datetime_inexact": f"must be a date without a time (got {value})",
+        "float_type": f"must be a number, without quotes (got {value})",
     }
     if error["type"] in fixed:
         return f"{key}: {fixed[error['type']]}"
@@ -131,6 +196,11 @@ def _sentence(error: ErrorDetails) -> str:
     verb = "" if error["type"] == "value_error" else "must be "
     got = "" if isinstance(error["input"], dict) else f" (got {value})"
     return f"{key}: {verb}{message}{got}"
+
+
+def _kind_of(error: ErrorDetails) -> object:
+    value = error["input"]
+    return value.get("kind") if isinstance(value, dict) else value
 
 
 def _short(value: object) -> str:

@@ -9,13 +9,14 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, StrictBool, Tag, WithJsonSchema, model_validator
 
 from forecast.deal.parameters import ExpertRow, Parameter
 from forecast.deal.spec import (
     BaseRate,
     Clock,
     Consequence,
+    Day,
     Derived,
     Flag,
     FlagLiteral,
@@ -28,15 +29,18 @@ from forecast.deal.spec import (
 )
 from forecast.types import horizon_date
 
-DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(day|week|month|year)s?\s*$")
+DURATION = re.compile(r"^\s*([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*(day|week|month|year)s?\s*$")
 YEARS_PER = {"day": 1 / 365.25, "week": 7 / 365.25, "month": 1 / 12, "year": 1.0}
 
 
 def _duration(value: Any) -> float:
     match = DURATION.match(value) if isinstance(value, str) else None
-    if match is None or float(match[1]) == 0:
+    if match is None:
         raise ValueError('a duration is written like "24 months", "10 years", "6 weeks" or "90 days"')
-    return float(match[1]) * YEARS_PER[match[2]]
+    years = float(match[1]) * YEARS_PER[match[2]]
+    if not YEARS_PER["day"] <= years <= 100:
+        raise ValueError("a duration may be from 1 day to 100 years")
+    return years
 
 
 type Duration = Annotated[
@@ -53,11 +57,12 @@ class Header(Frozen):
     id: Annotated[Slug, Field(description="short name, used for the archive")]
     title: Annotated[Text, Field(description="one line for people")]
     summary: Annotated[Text, Field(description="a paragraph: what is being negotiated")]
-    as_of: Annotated[dt.date, Field(description="last day whose information may be used")]
+    as_of: Annotated[
+        Day,
+        Field(description="last day whose information may be used", ge=dt.date(1800, 1, 1), le=dt.date(2200, 1, 1)),
+    ]
     horizon: Annotated[Duration, Field(description="length of the forecast", le=100)]
-    signed_on: Annotated[dt.date | None, Field(description="for a deal already in force, instead of a negotiation")] = (
-        None
-    )
+    signed_on: Annotated[Day | None, Field(description="for a deal already in force, instead of a negotiation")] = None
     not_covered: Annotated[tuple[Text, ...], Field(description="what this model leaves out, one line each")] = ()
     sources: Annotated[dict[Slug, Text], Field(description="short name → full citation")] = {}  # noqa: RUF012
 
@@ -97,8 +102,8 @@ class Party(Frozen):
     """
 
     name: Text
-    signs: Annotated[bool, Field(description="is its signature needed?")] = True
-    at_table: Annotated[bool, Field(description="does it take part in the talks?")] = True
+    signs: Annotated[StrictBool, Field(description="is its signature needed?")] = True
+    at_table: Annotated[StrictBool, Field(description="does it take part in the talks?")] = True
     wants: tuple[Text, ...] = ()
     fears: tuple[Text, ...] = ()
     values: Annotated[
@@ -124,11 +129,9 @@ class Party(Frozen):
 class Negotiation(Frozen):
     """Rounds of talks, in each of which every signing party accepts or refuses the whole package."""
 
-    first: Annotated[dt.date, Field(description="date of the first round")]
+    first: Annotated[Day, Field(description="date of the first round")]
     every: Annotated[Duration, Field(description="time between rounds")]
-    last: Annotated[
-        dt.date, Field(description="date of the last possible round; without a signature the talks end then")
-    ]
+    last: Annotated[Day, Field(description="date of the last possible round; without a signature the talks end then")]
     collapse: Annotated[ParameterRef, Field(description="rate per year at which the talks collapse")]
     collapse_influences: tuple[Influence, ...] = ()
     no_deal_label: Text = "No deal: the talks end without a signature"
@@ -155,8 +158,8 @@ class Obligation(Frozen):
     obliged: Annotated[tuple[Slug, ...], Field(min_length=1, description="parties that must keep it")]
     facts: Annotated[Text, Field(description="what is known about it")]
     source: Text
-    included: Annotated[bool, Field(description="false drops it from the package")] = True
-    binding: Annotated[bool, Field(description="written and ratified, or only said")] = True
+    included: Annotated[StrictBool, Field(description="false drops it from the package")] = True
+    binding: Annotated[StrictBool, Field(description="written and ratified, or only said")] = True
     if_oral: Annotated[
         ParameterRef | None, Field(description="log ratio on its default risk while it is not binding")
     ] = None
@@ -205,8 +208,8 @@ class Promise(Obligation):
 class Vote(Frozen):
     """One election."""
 
-    date: dt.date
-    takes_office: dt.date
+    date: Day
+    takes_office: Day
     change: Annotated[ParameterRef, Field(description="probability that power changes hands")]
 
 
@@ -233,7 +236,7 @@ class Leader(Frozen):
 
     name: Text
     party: Slug
-    in_office_since: dt.date
+    in_office_since: Day
     exit_regular: Annotated[RiskRate, Field(description="hazard of a regular exit, by time in office")]
     exit_irregular: Annotated[RiskRate | None, Field(description="hazard of an irregular exit")] = None
     position_after: Annotated[Duration, Field(description="time until the successor's position is known")]
@@ -249,7 +252,7 @@ class Verification(Frozen):
 
     inspected: Annotated[Slug, Field(description="the party that is inspected")]
     clauses: Annotated[tuple[Slug, ...], Field(min_length=1)]
-    agreed: Annotated[bool, Field(description="false leaves inspections out of the package")] = True
+    agreed: Annotated[StrictBool, Field(description="false leaves inspections out of the package")] = True
     refusal: Annotated[RiskRate, Field(description="hazard of refusal, by time since signature")]
     response: Response
     source: Text
@@ -269,7 +272,7 @@ class CalendarEvent(Frozen):
     """A dated event outside the deal, which happens with some probability and sets a flag."""
 
     label: Text
-    date: dt.date
+    date: Day
     happens: Annotated[ParameterRef | None, Field(description="probability; certain, if left out")] = None
     unless: Annotated[FlagLiteral | None, Field(description="does not happen while this holds")] = None
     sets: Slug
@@ -335,7 +338,7 @@ class Headline(Frozen):
     """A probability to put on top of the report: exactly one of state, outcome and cause, at a date."""
 
     label: Text
-    date: dt.date
+    date: Day
     state: Slug | None = None
     outcome: Slug | None = None
     cause: Slug | None = None

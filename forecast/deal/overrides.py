@@ -24,19 +24,21 @@ def apply_overrides(raw: dict[str, Any], overrides: Mapping[str, Any], file: str
 
 def _set(raw: dict[str, Any], key: str, value: Any) -> str | None:
     *path, last = key.split(".")
+    if len(path) > 8:
+        return f"{key[:60]}…: more dots than a deal file has levels"
     here: Any = raw
     for depth, step in enumerate(path):
-        if isinstance(here, list) and step.isdigit() and int(step) < len(here):
+        if isinstance(here, list) and step.isascii() and step.isdigit() and int(step[:6]) < len(here):
             here = here[int(step)]
         elif isinstance(here, dict) and isinstance(here.get(step), dict | list):
             here = here[step]
         else:
             known = [k for k, v in here.items() if isinstance(v, dict | list)] if isinstance(here, dict) else []
             near = get_close_matches(step, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+            hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known) or 'nothing to go into'}"
             return f"{key}: there is no table {'.'.join(path[: depth + 1])!r}; {hint}"
     if isinstance(here, list):
-        return f"{key}: a list is changed entry by entry: {'.'.join(path)}.0.{last}, and so on"
+        return f"{key}: a list is changed entry by entry, such as {'.'.join(path)}.0.NAME; or give the whole list"
     here[last] = value
     return None
 
@@ -47,6 +49,8 @@ def parse_value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+    except (RecursionError, ValueError):
+        raise DealFileError(f"{text[:60]!r}: nested too deeply, or a number too long") from None
 
 
 def parse_axis(text: str) -> tuple[str, list[Any]]:

@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StrictBool, StrictFloat, model_validator
 
 from forecast.deal.spec import Frozen, Slug
 
@@ -33,8 +33,8 @@ class Reference(Frozen):
     category: str | None = None
     exclude: tuple[str, ...] = ()
     contrast: Contrast | None = None
-    link: bool = False
-    transfer_sd: Annotated[float, Field(ge=0, le=3)]
+    link: StrictBool = False
+    transfer_sd: Annotated[StrictFloat, Field(ge=0, le=3)]
 
 
 class Distribution(Frozen):
@@ -45,12 +45,12 @@ class Distribution(Frozen):
     """
 
     family: Literal["normal", "lognormal", "beta", "gamma", "uniform", "halfnormal"]
-    mu: float | None = None
-    sigma: Annotated[float, Field(gt=0)] | None = None
-    alpha: Annotated[float, Field(gt=0)] | None = None
-    beta: Annotated[float, Field(gt=0)] | None = None
-    lower: float | None = None
-    upper: float | None = None
+    mu: StrictFloat | None = None
+    sigma: Annotated[StrictFloat, Field(gt=0)] | None = None
+    alpha: Annotated[StrictFloat, Field(gt=0)] | None = None
+    beta: Annotated[StrictFloat, Field(gt=0)] | None = None
+    lower: StrictFloat | None = None
+    upper: StrictFloat | None = None
 
     @model_validator(mode="after")
     def _has_what_its_family_needs(self) -> Self:
@@ -85,7 +85,7 @@ class Parameter(Frozen):
     reference: Reference | None = None
     experts: Slug | None = None  # a question of experts.csv
     distribution: Distribution | None = None
-    constant: float | None = None
+    constant: StrictFloat | None = None
     source: str | None = None
     rationale: str | None = None
 

@@ -7,8 +7,9 @@ parameters, not numbers: `forecast.process.compile` joins it with posterior draw
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, Strict, StrictBool, model_validator
 
+type Day = Annotated[date, Strict()]  # a date of the file, not a text that looks like one
 type Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 # "signed" or "not signed"; an inner list of a condition is a list of literals of which any must hold.
 type FlagLiteral = Annotated[str, Field(pattern=r"^(not )?[a-z][a-z0-9_]{0,63}$")]
@@ -47,7 +48,7 @@ class Flag(Frozen):
 
     id: Slug
     label: str
-    initially: bool = False
+    initially: StrictBool = False
 
 
 class Clock(Frozen):
@@ -55,7 +56,7 @@ class Clock(Frozen):
 
     id: Slug
     label: str
-    running_since: date | None = None
+    running_since: Day | None = None
 
 
 class Modifier(Frozen):
@@ -109,9 +110,9 @@ class Branch(Frozen):
 class Recurrence(Frozen):
     """Every `every` years from `first` until `last` (both included)."""
 
-    first: date
-    last: date
-    every: Annotated[float, Field(gt=0)]
+    first: Day
+    last: Day
+    every: Annotated[float, Field(ge=1 / 365.25, le=100)]
 
 
 class AtAge(Frozen):
@@ -127,7 +128,7 @@ class Scheduled(Frozen):
     id: Slug
     label: str
     when: Condition = Condition()
-    dates: tuple[date, ...] = ()
+    dates: tuple[Day, ...] = ()
     every: Recurrence | None = None
     at_age: AtAge | None = None
     branches: Annotated[tuple[Branch, ...], Field(min_length=1)]
@@ -164,7 +165,7 @@ class OutcomeClass(Frozen):
     label: str
     causes: tuple[Slug, ...] = ()
     when: Condition | None = None
-    rest: bool = False
+    rest: StrictBool = False
 
 
 class Cause(Frozen):
@@ -195,7 +196,7 @@ class Process(Frozen):
 
     deal_id: Slug
     title: str
-    as_of: date
+    as_of: Day
     horizon: Annotated[float, Field(gt=0, le=100)]
     flags: tuple[Flag, ...]
     exclusive: tuple[tuple[Slug, ...], ...] = ()
@@ -222,7 +223,7 @@ class BaseRate(Frozen):
     flag: Slug | None = None
     since: Slug | None = None
     within: Annotated[float, Field(gt=0, le=100)]
-    alone: bool = False
+    alone: StrictBool = False
     value: Annotated[float, Field(ge=0, le=1)]
     lower: Annotated[float, Field(ge=0, le=1)]
     upper: Annotated[float, Field(ge=0, le=1)]

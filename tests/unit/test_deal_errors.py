@@ -98,7 +98,64 @@ MISTAKES = {
     ),
     "bad name": ([("[parties.north]", '[parties."North East"]')], r"'North East' is not a name"),
     "headline of nothing": ([('state = "signed"\n', "")], r"headline\.0: give exactly one of state, outcome and cause"),
-    "no such kind": ([('kind = "delivery"', 'kind = "delivry"')], r"clauses\.troops_leave: .*'delivery', 'standing'"),
+    "a switch in quotes": (
+        [('name = "North"', 'name = "North"\nsigns = "no"')],
+        r"parties\.north\.signs: must be true or false, without quotes \(got 'no'\)",
+    ),
+    "a date in quotes": (
+        [("as_of = 2025-01-01", 'as_of = "2025-01-01"')],
+        r"deal\.as_of: must be a date without quotes",
+    ),
+    "a number in quotes": (
+        [("constant = 1.0", 'constant = "1.0"')],
+        r"noise\.constant: must be a number, without quotes",
+    ),
+    "a number for a parameter": (
+        [('collapse = "talks_collapse"', "collapse = 0.2")],
+        r"negotiation\.collapse: must be a text in quotes \(got 0\.2\); numbers are declared under \[parameters\]",
+    ),
+    "a text for a list": (
+        [('obliged = ["south"]', 'obliged = "south"')],
+        r"obliged: must be a list, in \[ \] \(got 'south'\)",
+    ),
+    "an empty list": ([('obliged = ["south"]', "obliged = []")], r"troops_leave\.obliged: must not be empty"),
+    "a year too far": ([("as_of = 2025-01-01", "as_of = 9999-12-31")], r"deal\.as_of: "),
+    "a duration too long": (
+        [('every = "3 months"', 'every = "999999 years"')],
+        r"negotiation\.every: a duration may be from 1 day to",
+    ),
+    "a duration too short": (
+        [('every = "3 months"', 'every = "0.000001 days"')],
+        r"negotiation\.every: a duration may be from 1 day",
+    ),
+    "a control character": (
+        [('title = "The bridge', 'title = "\\u001b[31mThe bridge')],
+        r"deal\.title: contains a control character",
+    ),
+    "noise below zero": (
+        [("constant = 1.0", "constant = -1.0")],
+        r"parameters\.noise: the noise of decisions must be more than 0",
+    ),
+    "support beyond a probability": (
+        [('family = "beta", alpha = 2.0, beta = 2.0', 'family = "uniform", lower = -1.0, upper = 2.0')],
+        r"default_ends_deal\.distribution: a probability takes a beta, or a uniform between 0 and 1",
+    ),
+    "one cause, two labels": (
+        [('cause = "bridge_default"', 'cause = "shooting"')],
+        r"breakdowns\.shooting: cause 'shooting' is also that of clauses\.troops_leave, with another label",
+    ),
+    "votes out of order": (
+        [("votes = [{", 'votes = [{ date = 2027-05-01, takes_office = 2027-06-15, change = "power_changes" }, {')],
+        r"votes\.1\.date: 2027-06-01 is not after the one before took office",
+    ),
+    "a past in a deal not signed": (
+        [('grace = "6 months"', 'grace = "6 months"\nso_far = "late"')],
+        r"clauses\.troops_leave\.so_far: only a deal in force",
+    ),
+    "no such kind": (
+        [('kind = "delivery"', 'kind = "delivry"')],
+        r'clauses\.troops_leave: must have kind = "delivery" or kind = "standing" \(got .delivry.\)',
+    ),
 }
 
 
@@ -158,7 +215,7 @@ def test_a_missing_deal_names_its_neighbours(tmp_path):
 
 def test_a_huge_or_binary_file_is_refused(tmp_path):
     (tmp_path / "deal.toml").write_bytes(b"#" * 4_000_001)
-    with pytest.raises(DealFileError, match="4,000,001 bytes; a deal file may have 4,000,000"):
+    with pytest.raises(DealFileError, match="4,000,001 bytes; 4,000,000 are read at most"):
         load_deal(tmp_path)
     (tmp_path / "deal.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(DealFileError, match="not UTF-8"):
@@ -192,3 +249,64 @@ def test_an_expert_answers_once(tmp_path):
 def test_an_override_of_nothing_names_the_closest(tmp_path):
     with pytest.raises(DealFileError, match=r"clauses\.troop_leave\.binding: .*did you mean 'troops_leave'"):
         load_deal(TEACHING, {"clauses.troop_leave.binding": False})
+
+
+def test_a_passed_deadline_must_say_what_came_of_it(tmp_path):
+    text = (TEACHING / "deal.toml").read_text(encoding="utf-8")
+    start = text.index("[negotiation]")
+    text = text[:start] + text[text.index("[clauses.troops_leave]") :]
+    text = text.replace('horizon = "5 years"', 'horizon = "5 years"\nsigned_on = 2023-06-01')
+    (tmp_path / "deal.toml").write_text(text, encoding="utf-8")
+    (tmp_path / "experts.csv").write_bytes((TEACHING / "experts.csv").read_bytes())
+    with pytest.raises(DealFileError, match=r"troops_leave\.deadline: has passed by 2025-01-01; say what came of it"):
+        load_deal(tmp_path)
+
+
+def test_what_is_no_ordinary_file_is_refused(tmp_path):
+    (tmp_path / "deal.toml").mkdir()
+    with pytest.raises(DealFileError, match="is not an ordinary file"):
+        load_deal(tmp_path)
+    deal = write(tmp_path)
+    (deal / "experts.csv").unlink()
+    (deal / "experts.csv").mkdir()
+    with pytest.raises(DealFileError, match=r"experts\.csv: is not an ordinary file"):
+        load_deal(deal)
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path):
+    deal = write(tmp_path)
+    for name in ("deal.toml", "experts.csv"):
+        (deal / name).write_bytes(b"\xef\xbb\xbf" + (deal / name).read_bytes())
+    assert load_deal(deal).id == "teaching"
+
+
+def test_a_nested_monster_is_one_line(tmp_path):
+    (tmp_path / "deal.toml").write_text("a = " + "[" * 20_000)
+    with pytest.raises(DealFileError, match=r"nested too deeply|not valid TOML"):
+        load_deal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (
+            ('hazard = "shooting"', 'hazard = "shooting[99]"'),
+            r"breakdowns\.shooting\.hazard: 'shooting' has no entry '99'",
+        ),
+        (
+            ('collapse = "talks_collapse"', 'collapse = "shooting"'),
+            r"negotiation\.collapse: 'shooting' has several entries",
+        ),
+        (("transfer_sd = 0.5 }", 'transfer_sd = 0.5, event = "brawl" }'), r"brawl"),
+        (('conflict_type = "interstate"', 'conflict_typ = "interstate"'), r"conflict_typ"),
+        (('class = "agreement_breakdown"', 'class = "agreement_breakdwn"'), r"agreement_breakdown"),
+    ],
+)
+def test_what_a_class_cannot_give_is_refused_before_a_fit(tmp_path, change, expected):
+    from forecast.errors import ForecastError
+    from forecast.inputs import load
+
+    deal = write(tmp_path, change)
+    (tmp_path / "reference").symlink_to(Path("priors/reference").resolve())
+    with pytest.raises(ForecastError, match=expected):
+        load(deal)

@@ -101,3 +101,51 @@ def test_a_deal_is_said_in_sentences_that_name_every_parameter(folder):
 def test_names_from_a_file_are_escaped_in_the_diagram():
     deal = load_deal(Path("priors/teaching"), {"breakdowns.shooting.cause_label": "<script>alert(1)</script>"})
     assert "<script>" not in diagram_svg(expand(deal))
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        {"verification.agreed": False},
+        {"clauses.kaliningrad.included": False},
+        {"clauses.export_limits.included": False},
+        {"promises.neutral_status.included": False},
+        {"promises.neutral_status.binding": True},
+        {"parties.ukraine.at_table": True},
+    ],
+    ids=str,
+)
+def test_a_package_can_be_changed_key_by_key(override):
+    """What refers to the part that is left out still has something to name; its risk is gone."""
+    process = expand(load_deal(Path("priors/ukraine_2025"), override))
+    assert process_problems(process) == []
+    name = next(iter(override)).split(".")[1]
+    if "included" in next(iter(override)):
+        assert not [e for e in (*process.hazards, *process.scheduled) if e.id.startswith(f"{name}_")]
+        assert f"{name}_defaulted" in [f.id for f in process.flags]
+
+
+def test_without_inspectors_a_clause_is_unverified_from_the_start():
+    process = expand(load_deal(Path("priors/ukraine_2025"), {"verification.agreed": False}))
+    violation = next(h for h in process.hazards if h.id == "export_limits_violation")
+    assert [m.when for m in violation.modifiers if m.log_ratio == "unverified_default"] == [None]
+    russia = next(d for d in process.derived if d.id == "russia_acceptance")
+    assert ("russia_values_export_limits", "unverified_worth") in [t.parameters for t in russia.terms]
+
+
+def test_whoever_governs_at_the_signature_made_the_deal():
+    process = expand(load_deal(Path("priors/ukraine_2025")))
+    signing = next(s for s in process.scheduled if s.id == "signing")
+    assert signing.branches[0].effect.clear == ("us_presidency_other_side",)
+
+
+def test_a_leader_who_leaves_opposes_nothing_any_more():
+    process = expand(load_deal(Path("priors/ukraine_2025")))
+    exits = [h for h in process.hazards if h.id.startswith("ukraine_president_exit")]
+    assert len(exits) == 2
+    assert all(h.effect.clear == ("ukraine_president_opposed",) for h in exits)
+
+
+def test_moving_the_as_of_date_keeps_the_last_day():
+    deal = load_deal(Path("priors/teaching"), {"deal.as_of": date(2024, 12, 20)})
+    assert (deal.as_of, deal.horizon) == (date(2024, 12, 20), date(2030, 1, 1))
