@@ -294,8 +294,11 @@ def test_a_nested_monster_is_one_line(tmp_path):
             r"breakdowns\.shooting\.hazard: 'shooting' has no entry '99'",
         ),
         (
-            ('collapse = "talks_collapse"', 'collapse = "shooting"'),
-            r"negotiation\.collapse: 'shooting' has several entries",
+            (
+                'withdraws_opposed = "opponent_withdraws"',
+                'withdraws_opposed = "opponent_withdraws"\nwithdraws = "shooting[x]"',
+            ),
+            r"elections\.north_parliament\.withdraws: 'shooting' has no entry 'x'",
         ),
         (("transfer_sd = 0.5 }", 'transfer_sd = 0.5, event = "brawl" }'), r"brawl"),
         (('conflict_type = "interstate"', 'conflict_typ = "interstate"'), r"conflict_typ"),
