@@ -474,6 +474,7 @@ def test_the_versions_are_those_of_the_project_file(bootstrap: ModuleType) -> No
 def test_a_second_start_costs_little() -> None:
     """Extra CPU time of a start through bootstrap.py, over one without it: 0.05 s measured, 0.2 s allowed."""
     command = [str(ROOT / "bootstrap.py"), "python", "-c", ""]
+    subprocess.run([str(BASE), *command], capture_output=True, check=True)  # brings .venv up to date, if need be
     through = min(cpu_seconds([str(BASE), *command]) for _ in range(5))
     straight = min(cpu_seconds([sys.executable, "-c", ""]) for _ in range(5))
     assert through - straight < 0.2

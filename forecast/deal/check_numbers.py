@@ -121,9 +121,8 @@ def _origin(file: DealFile, name: str, p: Parameter, rows: Mapping[str, list[Exp
                 yield f"{key}.experts: unit {p.unit!r} needs scale {scale!r} in experts.csv (got {row.scale!r})"
             if row.unit != p.unit:
                 yield f"{key}.experts: experts.csv has unit {row.unit!r} ({row.expert}), the parameter {p.unit!r}"
-    positive = (p.distribution and p.distribution.family in ("lognormal", "gamma", "halfnormal")) or (
-        p.constant or 0
-    ) > 0
+    family = p.distribution.family if p.distribution else ""
+    positive = family in ("lognormal", "gamma", "halfnormal") or (p.constant or 0) > 0
     if name in noises(file) and not positive:
         yield f"{key}: the noise of decisions must be more than 0: a positive constant, or a lognormal or gamma"
     if p.constant is not None:
