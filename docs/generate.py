@@ -40,6 +40,37 @@ parameters are elicited. [quick-start.md](quick-start.md) walks through a small 
 A **parameter** is named wherever a number is uncertain, and declared once under `[parameters.NAME]`; one entry of a
 parameter that has several is written `NAME[entry]`. Unknown keys, missing units, names that do not exist and parameters
 that nothing uses are errors.
+
+## The names that words make
+
+Conditions, cascades, influences, headlines and `[primitives]` may use these; `forecast explain DEAL --level process` lists
+those of a deal.
+
+| word | flags | clocks | events |
+|---|---|---|---|
+| the deal | `signed` | `since_signature` | `signing`, `talks_collapse`, `talks_end` |
+| a party X that signs | `X_refused` | | `X_decides` |
+| a delivery clause X | `X_defaulted`, `X_fulfilled`, `X_late` | `X_due`, `X_response` | `X_deadline`, `X_late_delivery`, `X_response` |
+| a standing clause X | `X_defaulted` | `X_response` | `X_violation`, `X_response` |
+| a promise X | `X_defaulted` | `X_response` | `X_reversal`, `X_response` |
+| `[verification]` | `verification_refused` | `verification_response` | `verification_refusal`, `verification_response` |
+| an election X | `X_change_coming`, `X_other_side`, `X_opposed` | `X_in_office` | `X_vote`, `X_takes_office`, `X_returns`, `X_withdrawal`, `X_withdrawal_opposed` |
+| a leader X | `X_opposed` | `X_tenure`, `X_new` | `X_exit_regular`, `X_exit_irregular`, `X_position_…`, `X_repudiation` |
+| a breakdown X | | | `X` |
+| a calendar event X | what it `sets` | | `X` |
+
+## What to know
+
+* The clause that is not in the package (`included = false`), and the inspections that are not agreed, keep their flags and
+  causes, which then never come about; a market that hangs on one is left out.
+* One cause may be shared, under one label. `no_deal` is the cause of talks that fail.
+* An opponent in office changes what a party signs only where its `influences` say so. `withdraws_opposed` and `repudiates` go by
+  the time since the opponent came in; everything that says "by time since signature" by that.
+* A clause needs verification if it has `if_unverified`; it is verified if `[verification]` lists it and is agreed.
+* Rounds and the horizon are counted on the calendar, deadlines in years of 365.25 days: "12 months" after 1 March may be
+  29 February.
+* Durations are texts with a unit, except under `[primitives]`, where `age` and `every` are numbers of years.
+* Outcome classes under `[primitives]` replace the ones that words make; everything else there is added.
 """
 
 OUTPUTS = """\
