@@ -74,6 +74,12 @@ def command(example: str) -> Callable[[Callable[..., Any]], click.Command]:
     help="Simulated futures.",
 )
 @click.option(
+    "--precision",
+    type=float,
+    default=None,
+    help="Run until every headline probability has this Monte Carlo error (0.0002), instead of --paths.",
+)
+@click.option(
     "--draws",
     type=click.IntRange(400, 40_000),
     default=4_000,

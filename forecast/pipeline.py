@@ -36,6 +36,8 @@ type Progress = Callable[[str, int, int], None]
 
 SAMPLE_PATHS = 40_000  # paths whose whole history is kept, for storylines and conditional frequencies
 CHAINS = 4
+PILOT = 64  # paths a draw of the run that tells how many are needed
+MAX_PATHS = 2_000_000_000
 FIT_DRAWS = 1000  # draws a chain of every fit: fewer would fail the gate; a forecast may use fewer of them
 
 
@@ -52,6 +54,7 @@ class RunSettings:
     seed: int = 1
     threads: int | None = None
     archive: Path = Path("outputs")
+    precision: float | None = None  # Monte Carlo standard error wanted of each headline probability, instead of `paths`
     command: str = "forecast.run_forecast(...)"
 
     @property
@@ -144,6 +147,9 @@ def run_forecast(inputs: Inputs, settings: RunSettings | None = None, progress: 
     archive = Archive(settings.archive)
     calibration, gate = calibrate_deal(inputs, settings, progress)
     draws = used_draws(inputs, calibration, settings)
+    notes: tuple[str, ...] = ()
+    if settings.precision is not None:
+        settings, notes = precise(inputs, draws, settings)
     attrs = _attrs(inputs, settings, calibration, gate)
     program, tree = simulate_deal(inputs, draws, settings, attrs, progress)
     description = describe(deal)
@@ -162,7 +168,7 @@ def run_forecast(inputs: Inputs, settings: RunSettings | None = None, progress: 
         paths=program.n_draw * settings.replicates,
         tree=tree,
         held=gate.problems,
-        notes=tuple(program.notes),
+        notes=(*notes, *program.notes),
     )
 
 
@@ -185,6 +191,29 @@ def run_sweep(
     dataset = assemble(axes, labels, figures, settings.replicates, _attrs(inputs, settings, calibration, gate))
     path = Archive(settings.archive).write_dataset(dataset, kind="sweep")
     return dataset.assign_attrs(path=str(path))
+
+
+def precise(inputs: Inputs, draws: Draws, settings: RunSettings) -> tuple[RunSettings, tuple[str, ...]]:
+    """Take as many paths as the precision asked for needs; return the settings, and what was done in words.
+
+    A pilot run gives p_d for each draw d of D and each headline probability. With R paths a draw its Monte
+    Carlo standard error, given the draws, is sqrt(mean(p_d(1 − p_d)) / (D·R)); the largest of them decides.
+    """
+    target = settings.precision or 0.0
+    if not 1e-6 <= target < 0.5:
+        raise ForecastError(f"--precision {target}: must be from 0.000001 to less than 0.5")
+    pilot = replace(settings, paths=PILOT * draws.n_draw, precision=None)
+    p = _headline_figures(inputs, draws, pilot)
+    variance = (p * (1.0 - p)).mean(axis=0) * PILOT / (PILOT - 1)
+    needed = float(np.ceil(1.02 * variance.max(initial=0.0) / (draws.n_draw * target**2)))
+    replicates = max(int(needed), 2)
+    if replicates * draws.n_draw > MAX_PATHS:
+        raise ForecastError(
+            f"--precision {target}: would take {needed * draws.n_draw:,.0f} paths; at most {MAX_PATHS:,} are run"
+        )
+    label = describe(inputs.deal).headline[int(variance.argmax())][0]
+    note = f"precision {target:g}: {replicates:,} paths for each of {draws.n_draw:,} draws; “{label}” needed the most"
+    return replace(settings, paths=replicates * draws.n_draw), (note,)
 
 
 def _headline_figures(inputs: Inputs, draws: Draws, settings: RunSettings) -> F64:

@@ -187,3 +187,19 @@ def test_a_run_touches_no_network(tmp_path, archive):
     command = [sys.executable, "-c", NO_NETWORK, "run", DEAL, *SMALL, "--archive", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_precision_is_reached_and_said(archive):
+    done = forecast("run", DEAL, "--draws", "2000", "--precision", "0.002", archive=archive)
+    assert "precision 0.002: " in done.stdout
+    assert "needed the most" in done.stdout
+    errors = [float(line.split("±")[1].strip(" %")) for line in done.stdout.splitlines() if "±" in line]
+    assert 0.15 < max(errors) <= 0.20, "in per cent; far more paths than needed would be waste"
+    refused = forecast("run", DEAL, "--draws", "2000", "--precision", "0.0000001", archive=archive, code=2)
+    assert "--precision 1e-07: must be from 0.000001" in refused.stderr
+
+
+def test_one_path_a_draw_is_a_forecast_too(archive):
+    done = forecast("run", DEAL, "--draws", "2000", "--paths", "1000", archive=archive)
+    assert "2,000 paths" in done.stdout
+    assert "nan" not in done.stdout
