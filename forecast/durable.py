@@ -105,6 +105,23 @@ def make_folders(folder: Path) -> None:
         _sync_one(path.parent)
 
 
+def make_writable(folder: Path) -> None:
+    """Create a folder if need be, and make sure that it can be written to, before hours of work depend on it.
+
+    Raises
+    ------
+    ArchiveError
+        It cannot be.
+    """
+    try:
+        make_folders(folder)
+        probe = folder / f"{PREFIX}{os.getpid()}-{os.urandom(4).hex()}"
+        probe.mkdir()
+        probe.rmdir()
+    except OSError as err:
+        raise ArchiveError(f"{folder}: cannot be written to ({err.strerror}); choose another --archive") from err
+
+
 def remove_stale(folder: Path) -> None:
     """Remove what writers that are no longer alive have left behind.
 

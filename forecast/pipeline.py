@@ -24,6 +24,7 @@ from forecast.calibrate.gate import GateReport, judge
 from forecast.deal.describe import Description, describe
 from forecast.deal.expand import expand
 from forecast.deal.overrides import parse_value
+from forecast.durable import make_writable
 from forecast.errors import ForecastError
 from forecast.estimands import build_forecast, forecast_invariants
 from forecast.inputs import Inputs, load
@@ -145,6 +146,7 @@ def run_forecast(inputs: Inputs, settings: RunSettings | None = None, progress: 
     settings = settings or RunSettings()
     deal = inputs.deal
     archive = Archive(settings.archive)
+    make_writable(settings.archive)
     calibration, gate = calibrate_deal(inputs, settings, progress)
     draws = used_draws(inputs, calibration, settings)
     notes: tuple[str, ...] = ()
@@ -178,6 +180,7 @@ def run_sweep(
     """Forecast a deal in every cell of a grid: one calibration, and the same luck in every cell."""
     deal = inputs.deal
     cells = plan(deal, axes)
+    make_writable(settings.archive)
     variants = [load(deal.folder, {**deal.overrides, **c.overrides}) if c.overrides else inputs for c in cells]
     calibration, gate = calibrate_deal(inputs, settings, progress)
     if gate.problems:

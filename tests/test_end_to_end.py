@@ -129,6 +129,7 @@ def test_a_sweep_shares_its_luck_between_cells(archive):
         (("run", "priors/nowhere"), "no such deal file; deals here: "),
         (("run", DEAL, "--as-of", "yesterday"), "--as-of 'yesterday': a date is written like 2025-03-15"),
         (("run", DEAL, "--set", "deal.horizon"), "write KEY=VALUE"),
+        (("run", DEAL, "--archive", "/proc/nowhere"), "/proc/nowhere: cannot be written to"),
         (("run", DEAL, "--set", "clauses.troop_leave.binding=false"), "did you mean 'troops_leave'?"),
         (("run", DEAL, "--paths", "-5"), "is not in the range"),
         (
@@ -142,7 +143,7 @@ def test_a_sweep_shares_its_luck_between_cells(archive):
     ],
 )
 def test_a_mistake_is_one_line_and_writes_nothing(tmp_path, words, message):
-    where = None if words[0] in ("check", "frob") else tmp_path / "archive"
+    where = None if words[0] in ("check", "frob") or "--archive" in words else tmp_path / "archive"
     done = forecast(*words, archive=where, code=2)
     assert message in done.stderr
     assert not list(tmp_path.rglob("*"))
