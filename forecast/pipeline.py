@@ -19,13 +19,13 @@ from forecast.analysis.story import tell
 from forecast.analysis.storylines import storyline_table
 from forecast.analysis.sweep import assemble, hold, plan
 from forecast.archive import Archive, Run
-from forecast.calibrate.fit import Calibration, calibrate, draws_of
+from forecast.calibrate.fit import Calibration, calibrate, draws_of, read_fit
 from forecast.calibrate.gate import GateReport, judge
 from forecast.deal.describe import Description, describe
 from forecast.deal.expand import expand
 from forecast.deal.overrides import parse_value
 from forecast.durable import make_writable
-from forecast.errors import ForecastError
+from forecast.errors import ArchiveError, ForecastError
 from forecast.estimands import build_forecast, forecast_invariants
 from forecast.inputs import Inputs, load
 from forecast.process.compile import Program, compile_process
@@ -316,11 +316,19 @@ def _settings(run: Run, archive: Path) -> RunSettings:
 
 
 def _stored(run: Run, settings: RunSettings) -> tuple[Inputs, Calibration, GateReport]:
-    """Read the inputs that a run keeps, and its calibration: from the archive, or fitted again to the same bits."""
+    """Read the inputs that a run keeps, and the very calibration that it was made with.
+
+    A fit made anew would not do: with other code or libraries its draws, and so the run's paths, are others.
+    """
     stored = json.loads(run.manifest["attrs"]["overrides"])
     overrides = {k: parse_value(v) if isinstance(v, str) else v for k, v in stored.items()}
     inputs = load(run.path / "inputs" / "deal", overrides)
-    return inputs, *calibrate_deal(inputs, settings)
+    digest = str(run.manifest["attrs"]["calibration_digest"])
+    tree = read_fit(settings.archive / "calibrations" / f"{digest}.zarr")
+    if tree is None:
+        raise ArchiveError(f"{run.id}: its calibration {digest}.zarr is not in {settings.archive / 'calibrations'}")
+    calibration = Calibration(tree, digest, from_cache=True, seconds=float(tree.attrs["seconds"]))
+    return inputs, calibration, judge(tree, inputs.deal.file.parameters)
 
 
 def _grid(inputs: Inputs) -> F64:

@@ -97,6 +97,13 @@ def test_a_replayed_path_is_the_one_that_was_simulated(archive, run_id):
     assert label in last
 
 
+def test_a_run_without_its_calibration_is_not_replayed_with_another(archive, run_id, tmp_path):
+    shutil.copytree(archive / "runs" / run_id, tmp_path / "archive" / "runs" / run_id)
+    done = forecast("replay", run_id, "--path", "7", archive=tmp_path / "archive", code=2)
+    assert "its calibration" in done.stderr
+    assert "is not in" in done.stderr
+
+
 def test_a_damaged_run_is_found_out(archive, run_id, tmp_path):
     copy = tmp_path / "archive"
     shutil.copytree(archive / "runs" / run_id, copy / "runs" / run_id)
