@@ -128,6 +128,7 @@ def test_a_sweep_shares_its_luck_between_cells(archive):
     assert sweep["headline_mean"].dims[0] == "noise"
     first = sweep.sel(noise=0.5)
     assert float(np.abs(first["headline_difference"]).max()) == 0.0
+    assert (np.abs(sweep.sel(noise=2.0)["headline_difference"]) > 0.005).all()
 
 
 @pytest.mark.parametrize(

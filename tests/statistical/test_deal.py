@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from forecast.analysis.story import tell
 from forecast.deal.expand import expand
 from forecast.deal.loader import load_deal
 from forecast.process.compile import Program, compile_process
 from forecast.process.draws import Draws
 from forecast.process.exact import exact_forecast
-from forecast.simulate import Counts, simulate
+from forecast.simulate import Counts, record_paths, simulate
 from forecast.types import years_between
 
 REPLICATES = 400_000
@@ -91,3 +92,12 @@ def test_a_late_delivery_comes_after_its_grace_and_a_default_ends_half_of_the_de
         got = fired[f"troops_leave_deadline/{branch}"] / at_deadline
         assert abs(got - p) < 4.5 * np.sqrt(p * (1 - p) / at_deadline)
     assert fired["troops_leave_late_delivery/fulfilled"] <= fired["troops_leave_deadline/late"]
+
+
+def test_a_story_says_what_each_event_has_changed(program):
+    log = record_paths(program, seed=11, paths=np.arange(400), replicates=400)
+    late = next(i for i, f in enumerate(program.firings) if f.id == "troops_leave_late_delivery/fulfilled")
+    row = next(i for i in range(400) if late in log.firing[i])
+    lines = list(tell(program, log, row))
+    assert any(x.endswith("(+troops_leave_fulfilled, −troops_leave_late)") for x in lines)
+    assert any(x.endswith("All accept: the deal is signed  (+signed)") for x in lines)

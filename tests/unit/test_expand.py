@@ -149,3 +149,37 @@ def test_a_leader_who_leaves_opposes_nothing_any_more():
 def test_moving_the_as_of_date_keeps_the_last_day():
     deal = load_deal(Path("priors/teaching"), {"deal.as_of": date(2024, 12, 20)})
     assert (deal.as_of, deal.horizon) == (date(2024, 12, 20), date(2030, 1, 1))
+
+
+def test_talks_that_fail_have_one_cause_whoever_refused():
+    """The cause of a party is that of talks in which it alone refused; all other failures are no deal."""
+    process = expand(load_deal(Path("priors/ukraine_2025")))
+    when = {h.id: h.when for h in process.hazards if h.id.startswith("talks_collapse")}
+    assert when["talks_collapse_ukraine"] == Condition(
+        all=("not signed", "ukraine_refused", "not united_states_refused", "not russia_refused")
+    )
+    assert when["talks_collapse"] == Condition(
+        all=("not signed",), any=(("not ukraine_refused", "united_states_refused", "russia_refused"),)
+    )
+    last = {s.id: s.when for s in process.scheduled if s.id.startswith("talks_end")}
+    assert last == {f"talks_end{k.removeprefix('talks_collapse')}": w for k, w in when.items()}
+
+
+def test_the_pendulum_swings_back(teaching):
+    back = next(s for s in teaching.scheduled if s.id == "north_parliament_returns")
+    assert back.when.all == ("north_parliament_change_coming", "north_parliament_other_side")
+    for branch in back.branches:
+        assert {"north_parliament_change_coming", "north_parliament_other_side"} <= set(branch.effect.clear)
+    assert [("north_parliament_opposed" in b.effect.set) for b in back.branches] == [True, False]
+
+
+def test_a_late_delivery_is_late_no_longer(teaching):
+    (kept,) = next(s for s in teaching.scheduled if s.id == "troops_leave_late_delivery").branches
+    assert (kept.effect.set, kept.effect.clear) == (("troops_leave_fulfilled",), ("troops_leave_late",))
+
+
+def test_what_one_supplier_loses_the_others_gain():
+    process = expand(load_deal(Path("priors/ukraine_2025")))
+    india = {q.id: q.sign for q in process.consequences if q.conserved == "arms_india"}
+    gains = ("united_states", "france", "turkey", "china", "others", "unmet")
+    assert india == {"arms_india_lost": -1, **{f"arms_india_{s}": 1 for s in gains}}
