@@ -43,7 +43,7 @@ PREDICTIVE_DRAWS = 1000
 ATTEMPTS = ((0.9, 1), (0.97, 2), (0.995, 3))
 ENOUGH = 1600  # draws; with fewer the gate asks for more than a longer start could give
 KEPT_STATS = ("diverging", "energy", "logp", "n_steps", "step_size", "step_size_bar", "depth", "maxdepth_reached")
-NO_PART = ("__init__.py", "check.py")  # code that no fit depends on
+NO_PART = ("__init__.py", "check.py", "entries.py")  # code that no fit depends on
 _LOG = logging.getLogger(__name__)
 
 
@@ -281,7 +281,7 @@ def _write(tree: xr.DataTree, store: Path) -> None:
         _encoded(tree).to_zarr(inner, mode="w-", zarr_format=3, consolidated=False, encoding=_encoding(tree))
         tree.attrs["files"] = _count(inner)
         xr.DataTree(xr.Dataset(attrs=tree.attrs)).to_zarr(inner, mode="a", zarr_format=3, consolidated=False)
-        if store.exists():
+        if store.exists() and read_fit(store) is None:  # a whole one may be in use beside us
             store.rename(tmp / "damaged.zarr")
         publish(inner, store)  # if another process was quicker, its fit stands: it is the same
         shutil.rmtree(tmp, ignore_errors=True)

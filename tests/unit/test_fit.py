@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from forecast.calibrate.fit import GROUPS, calibrate, digest_of, draws_of, read_fit
+from forecast.calibrate.fit import GROUPS, _write, calibrate, digest_of, draws_of, read_fit
 from forecast.calibrate.gate import judge
 from forecast.calibrate.reference import build_class, load_class
 from forecast.deal.parameters import Contrast, Distribution, ExpertRow, Parameter, Reference
@@ -226,6 +226,15 @@ def test_a_damaged_fit_is_made_again(store, classes, first):
 
 
 # ---- the digest ----------------------------------------------------------------------------------
+
+
+def test_a_second_writer_leaves_a_whole_fit_where_it_is(store):
+    """Another process may be reading it, and reads lazily."""
+    before, tree = store.stat().st_ino, read_fit(store)
+    _write(read_fit(store).load(), store)
+    assert store.stat().st_ino == before
+    assert np.isfinite(tree["posterior"]["breakdown"].to_numpy()).all()
+    assert [p.name for p in store.parent.iterdir()] == [store.name]
 
 
 def digest(parameters=PARAMETERS, experts=EXPERTS, classes=None, as_of=AS_OF, sampler=(1, 2, 3)):
