@@ -1,17 +1,17 @@
 """`forecast-flow`: the flows from the command line, with a Prefect server if one is configured."""
 
 import os
-import sys
 from typing import Any
 
 import click
 
 from forecast.errors import ForecastError
+from forecast.shell import run_app
 
 NO_SERVER = """\
 a schedule needs a Prefect server. In another terminal:
     prefect server start --host 127.0.0.1
-and here:
+  and here:
     export PREFECT_API_URL=http://127.0.0.1:4200/api"""
 
 
@@ -99,15 +99,6 @@ def serve(deals: tuple[str, ...], cron: str, timezone: str, **options: Any) -> N
 
 
 def main() -> None:
-    """Entry point: an error of the input is its message and exit code 2, never a traceback."""
+    """Entry point."""
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
-    try:
-        app(standalone_mode=False)
-    except click.ClickException as err:
-        err.show()
-        sys.exit(2)
-    except click.exceptions.Abort:
-        sys.exit(130)
-    except ForecastError as err:
-        click.echo(f"forecast-flow: error: {err}", err=True)
-        sys.exit(getattr(err, "exit_code", 2))
+    run_app(app, "forecast-flow")

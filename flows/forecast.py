@@ -1,16 +1,15 @@
 """The flow `forecast`: every deal that it is given, one after the other, as of one date."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from prefect import flow, task
 from prefect.context import FlowRunContext
 
-from flows.common import call, is_transient
+from flows.common import call, is_transient, settings_of
 from forecast.deal.overrides import as_of_override
 from forecast.errors import ForecastError, HeldError
 from forecast.inputs import load
-from forecast.pipeline import RunSettings, run_forecast
+from forecast.pipeline import run_forecast
 
 
 @task(
@@ -22,13 +21,7 @@ from forecast.pipeline import RunSettings, run_forecast
 )
 def forecast_deal(deal: str, as_of: str | None, settings: dict[str, int | str]) -> str:
     """Forecast one deal; return the id of its run. A held run is an error after it has been written."""
-    chosen = RunSettings(
-        paths=int(settings["paths"]),
-        draws=int(settings["draws"]),
-        seed=int(settings["seed"]),
-        archive=Path(str(settings["archive"])),
-        command=f"flow forecast {deal}",
-    )
+    chosen = settings_of(settings, f"flow forecast {deal}")
     result = run_forecast(load(deal, as_of_override(as_of)), chosen)
     if result.held:
         raise HeldError(f"{result.id}: held, not published: {'; '.join(result.held)}")

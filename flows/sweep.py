@@ -1,14 +1,13 @@
 """The flow `sweep`: one deal in every cell of a grid."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from prefect import flow, task
 
-from flows.common import call, is_transient
+from flows.common import call, is_transient, settings_of
 from forecast.deal.overrides import as_of_override
 from forecast.inputs import load
-from forecast.pipeline import RunSettings, run_sweep
+from forecast.pipeline import run_sweep
 
 
 @task(
@@ -18,13 +17,7 @@ def sweep_cells(
     deal: str, vary: Mapping[str, Sequence[object]], as_of: str | None, settings: dict[str, int | str]
 ) -> str:
     """Run a sweep; return the path of its store."""
-    chosen = RunSettings(
-        paths=int(settings["paths"]),
-        draws=int(settings["draws"]),
-        seed=int(settings["seed"]),
-        archive=Path(str(settings["archive"])),
-        command=f"flow sweep {deal}",
-    )
+    chosen = settings_of(settings, f"flow sweep {deal}")
     return str(run_sweep(load(deal, as_of_override(as_of)), vary, chosen).attrs["path"])
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from forecast.errors import ForecastError, HeldError
+from forecast.errors import HeldError
+from forecast.shell import run_app
 
 ARCHIVE = click.option(
     "--archive",
@@ -27,6 +28,14 @@ AS_OF = click.option("--as-of", metavar="DATE", help="Another as-of date than th
 SEED = click.option(
     "--seed", type=click.IntRange(0, 2**63 - 1), default=1, show_default=True, help="Same seed and inputs, same bytes."
 )
+DRAWS = click.option(
+    "--draws",
+    type=click.IntRange(400, 40_000),
+    default=4_000,
+    show_default=True,
+    help="Posterior draws; paths are spread over them evenly.",
+)
+THREADS = click.option("--threads", type=click.IntRange(1, 1024), default=None, help="Threads; all cores, if left out.")
 DEAL = click.argument("deal", type=click.Path(path_type=Path))
 RUN = click.argument("run_id", metavar="RUN")
 
@@ -56,8 +65,8 @@ def app() -> None:
 
 
 def command(example: str) -> Callable[[Callable[..., Any]], click.Command]:
-    """Register a command with its example."""
-    return app.command(cls=Examples, example=example)
+    """Register a command under the second word of its example."""
+    return app.command(name=example.split()[1], cls=Examples, example=example)
 
 
 @command("forecast run priors/ukraine_2025 --paths 1000000")
@@ -79,14 +88,8 @@ def command(example: str) -> Callable[[Callable[..., Any]], click.Command]:
     default=None,
     help="Run until every headline probability has this Monte Carlo error (0.0002), instead of --paths.",
 )
-@click.option(
-    "--draws",
-    type=click.IntRange(400, 40_000),
-    default=4_000,
-    show_default=True,
-    help="Posterior draws; paths are spread over them evenly.",
-)
-@click.option("--threads", type=click.IntRange(1, 1024), default=None, help="Threads; all cores, if left out.")
+@DRAWS
+@THREADS
 @click.option("--allow-held", is_flag=True, help="Exit with 0 even if the calibration fails its checks.")
 @click.option("--quiet", is_flag=True, help="Print the run's id only.")
 def run(
@@ -170,11 +173,6 @@ def list_(archive: Path) -> None:
     Console().print_runs(list_runs(archive))
 
 
-list_.name = "list"
-app.add_command(list_, "list")
-app.commands.pop("list-", None)
-
-
 @command("forecast show latest --at 2030-03-15")
 @RUN
 @ARCHIVE
@@ -195,7 +193,7 @@ def show(run_id: str, archive: Path, at: str | None) -> None:
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="File; report.html of the run, if left out."
 )
 def report(run_id: str, archive: Path, out: Path | None) -> None:
-    """Write the HTML report of RUN again, or to another file."""
+    """Say where the HTML report of RUN is, or write it to another file."""
     from forecast.pipeline import write_run_report
 
     click.echo(write_run_report(run_id, archive, out))
@@ -264,8 +262,8 @@ def verify(run_id: str, archive: Path) -> None:
     show_default=True,
     help="Simulated futures a cell.",
 )
-@click.option("--draws", type=click.IntRange(400, 40_000), default=4_000, show_default=True, help="Posterior draws.")
-@click.option("--threads", type=click.IntRange(1, 1024), default=None, help="Threads; all cores, if left out.")
+@DRAWS
+@THREADS
 def sweep(deal: Path, as_of: str | None, overrides: tuple[str, ...], vary: tuple[str, ...], **settings: Any) -> None:
     """Forecast DEAL once for every cell of a grid, with the same luck in every cell."""
     from forecast.console import Console
@@ -297,19 +295,5 @@ def _command_line() -> str:
 
 
 def main() -> None:
-    """Entry point: an error of the input is its message and exit code 2, never a traceback."""
-    try:
-        app(standalone_mode=False)
-    except click.ClickException as err:
-        err.show()
-        sys.exit(2)
-    except click.exceptions.Abort:
-        click.echo("forecast: interrupted; nothing was written", err=True)
-        sys.exit(130)
-    except OSError as err:
-        click.echo(f"forecast: error: {err.filename or 'a file'}: {err.strerror or err}", err=True)
-        sys.exit(2)
-    except ForecastError as err:
-        for line in str(err).splitlines():
-            click.echo(f"forecast: error: {line}" if not line.startswith(" ") else line, err=True)
-        sys.exit(getattr(err, "exit_code", 2))
+    """Entry point."""
+    run_app(app, "forecast")

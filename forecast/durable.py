@@ -32,8 +32,8 @@ _REMEDIES = {
 def building(folder: Path, name: str) -> Iterator[Path]:
     """Make a temporary folder inside `folder`, for `publish` to rename; if anything fails, it is removed.
 
-    While it is being filled it is locked (the kernel
-    drops the lock when its process dies, however it dies), so that nobody takes it for a dead one.
+    While it is being filled it is locked (the kernel drops the lock when its process dies, however it
+    dies), so that nobody takes it for a dead one.
 
     Raises
     ------

@@ -11,6 +11,7 @@ from forecast.calibrate.entries import entry_problems
 from forecast.calibrate.reference import ReferenceClass, check_parameters, load_class
 from forecast.deal.loader import load_deal
 from forecast.deal.model import Deal
+from forecast.durable import sha256
 from forecast.errors import DealFileError, ReferenceClassError
 
 
@@ -24,7 +25,7 @@ class Inputs:
     @property
     def hashes(self) -> dict[str, str]:
         """Name → sha256 of every input file."""
-        return {name: hashlib.sha256(f.read_bytes()).hexdigest() for name, f in self.files.items()}
+        return {name: sha256(f) for name, f in self.files.items()}
 
     @property
     def digest(self) -> str:

@@ -30,6 +30,7 @@ from forecast.estimands import build_forecast, forecast_invariants
 from forecast.inputs import Inputs, load
 from forecast.process.compile import Program, compile_process
 from forecast.process.draws import Draws
+from forecast.schema import PROBABILITY_DIMS
 from forecast.simulate import record_paths, simulate
 from forecast.types import F64, monthly_grid, years_between
 
@@ -233,10 +234,7 @@ def _headline_figures(inputs: Inputs, draws: Draws, settings: RunSettings) -> F6
             "outcome_probability": (counts.outcome, program.outcomes),
             "cumulative_incidence": (counts.cause, program.causes),
         }[variable]
-        if name in names:
-            columns.append(source[:, days.index(day), names.index(name)] / counts.replicates)
-        else:  # a clause that this cell leaves out cannot come about
-            columns.append(np.zeros(program.n_draw))
+        columns.append(source[:, days.index(day), names.index(name)] / counts.replicates)
     return np.stack(columns, axis=1)
 
 
@@ -259,11 +257,12 @@ def verify_run(run: Run) -> list[str]:
 
 
 def write_run_report(run_id: str, archive: Path = Path("outputs"), out: Path | None = None) -> Path:
-    """Write the report of a run from what the archive holds; return the file."""
+    """Write the report of a run to a file; without `out`, return the one that lies in the run and never changes."""
     run = open_run(run_id, archive)
     if out is None:
         return run.path / "report.html"
-    inputs, calibration, gate = _stored(run, _settings(run, archive))
+    inputs, calibration = _stored(run, archive)
+    gate = judge(calibration.tree, inputs.deal.file.parameters)
     _write_report(out, run.open(), describe(inputs.deal), inputs, calibration, gate)
     return out
 
@@ -272,8 +271,7 @@ def diagnose_run(run_id: str, archive: Path = Path("outputs"), out: Path = Path(
     """Write the ArviZ diagnostics of the calibration behind a run; return the page."""
     from forecast.report.diagnostics import write_diagnostics
 
-    run = open_run(run_id, archive)
-    inputs, calibration, _ = _stored(run, _settings(run, archive))
+    inputs, calibration = _stored(open_run(run_id, archive), archive)
     return write_diagnostics(out, calibration.tree, inputs.deal.file.parameters)
 
 
@@ -284,9 +282,8 @@ def replay_path(run_id: str, archive: Path, number: int) -> Iterator[str]:
     total = int(attrs["paths"])
     if not 0 <= number < total:
         raise ForecastError(f"--path {number}: the run has paths 0 to {total - 1}")
-    settings = _settings(run, archive)
-    inputs, calibration, _ = _stored(run, settings)
-    draws = used_draws(inputs, calibration, settings)
+    inputs, calibration = _stored(run, archive)
+    draws = used_draws(inputs, calibration, RunSettings(draws=int(attrs["draws"])))
     program = compile_process(expand(inputs.deal), draws)
     log = record_paths(program, seed=int(attrs["seed"]), paths=np.array([number]), replicates=int(attrs["replicates"]))
     yield f"{attrs['title']}: path {number} of {total:,} (run {run.id})"
@@ -299,9 +296,7 @@ def headline_rows(tree: xr.DataTree) -> list[tuple[str, float, float, float, flo
     summary = tree["summary"].to_dataset()
     times = tree["time"].to_numpy()
     for label, variable, name, day in json.loads(tree.attrs["headline"]):
-        dim = {"state_probability": "state", "outcome_probability": "outcome", "cumulative_incidence": "cause"}[
-            variable
-        ]
+        dim = PROBABILITY_DIMS[variable]
         t = int(np.searchsorted(times, np.datetime64(day), side="right")) - 1
         k = list(tree[dim].to_numpy()).index(name)
         mean, lower, upper, mcse = (float(summary[f"{dim}_{q}"][t, k]) for q in ("mean", "lower", "upper", "mcse"))
@@ -309,13 +304,7 @@ def headline_rows(tree: xr.DataTree) -> list[tuple[str, float, float, float, flo
     return rows
 
 
-def _settings(run: Run, archive: Path) -> RunSettings:
-    """Return the settings that a run was made with."""
-    attrs = run.manifest["attrs"]
-    return RunSettings(paths=int(attrs["paths"]), draws=int(attrs["draws"]), seed=int(attrs["seed"]), archive=archive)
-
-
-def _stored(run: Run, settings: RunSettings) -> tuple[Inputs, Calibration, GateReport]:
+def _stored(run: Run, archive: Path) -> tuple[Inputs, Calibration]:
     """Read the inputs that a run keeps, and the very calibration that it was made with.
 
     A fit made anew would not do: with other code or libraries its draws, and so the run's paths, are others.
@@ -324,11 +313,10 @@ def _stored(run: Run, settings: RunSettings) -> tuple[Inputs, Calibration, GateR
     overrides = {k: parse_value(v) if isinstance(v, str) else v for k, v in stored.items()}
     inputs = load(run.path / "inputs" / "deal", overrides)
     digest = str(run.manifest["attrs"]["calibration_digest"])
-    tree = read_fit(settings.archive / "calibrations" / f"{digest}.zarr")
+    tree = read_fit(archive / "calibrations" / f"{digest}.zarr")
     if tree is None:
-        raise ArchiveError(f"{run.id}: its calibration {digest}.zarr is not in {settings.archive / 'calibrations'}")
-    calibration = Calibration(tree, digest, from_cache=True, seconds=float(tree.attrs["seconds"]))
-    return inputs, calibration, judge(tree, inputs.deal.file.parameters)
+        raise ArchiveError(f"{run.id}: its calibration {digest}.zarr is not in {archive / 'calibrations'}")
+    return inputs, Calibration(tree, digest, from_cache=True, seconds=float(tree.attrs["seconds"]))
 
 
 def _grid(inputs: Inputs) -> F64:

@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
 
 from forecast.deal.spec import Condition, Effect, Modifier, Process
+from forecast.deal.words import closest
 
 MAX_FLAGS = 64
 
@@ -101,9 +101,7 @@ def _unknown(process: Process) -> Iterator[str]:
 def _missing(where: str, kind: str, names: Iterable[str], known: list[str]) -> Iterator[str]:
     for name in names:
         if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}"
-            yield f"{where}: no {kind} {name!r}; {hint}"
+            yield f"{where}: no {kind} {name!r}; {closest(name, known, 'known')}"
 
 
 def _conditions(process: Process) -> Iterator[str]:

@@ -17,14 +17,9 @@ import xarray as xr
 from forecast.errors import ArchiveError
 from forecast.report.model import Estimate, Source
 from forecast.report.words import never_bound
+from forecast.schema import PROBABILITY_DIMS
 from forecast.types import F64
 
-# variable of the forecast -> (its dim, its name in the summary group)
-_PROBABILITIES = {
-    "outcome_probability": "outcome",
-    "cumulative_incidence": "cause",
-    "state_probability": "state",
-}
 YEARS_SHOWN = (1, 2, 5)
 
 
@@ -165,10 +160,10 @@ def labels(tree: xr.DataTree, dim: str) -> dict[str, str]:
 
 def estimate(tree: xr.DataTree, variable: str, name: str, day: date) -> Estimate:
     """Read one probability with both uncertainties at the grid time of `day`."""
-    dim = _PROBABILITIES.get(variable)
+    dim = PROBABILITY_DIMS.get(variable)
     if dim is None:
         raise ArchiveError(
-            f"headline: no probability {variable!r} in a forecast (there are: {', '.join(_PROBABILITIES)})"
+            f"headline: no probability {variable!r} in a forecast (there are: {', '.join(PROBABILITY_DIMS)})"
         )
     known = list(labels(tree, dim))
     if name not in known:
@@ -208,7 +203,7 @@ def shown_dates(tree: xr.DataTree) -> tuple[date, ...]:
 
 def curves(tree: xr.DataTree, variable: str, days: Sequence[date]) -> tuple[Curve, ...]:
     """Read every class of a probability at the dates given."""
-    named = labels(tree, _PROBABILITIES[variable])
+    named = labels(tree, PROBABILITY_DIMS[variable])
     return tuple(
         Curve(name, label, tuple(estimate(tree, variable, name, d) for d in days)) for name, label in named.items()
     )
