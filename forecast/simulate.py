@@ -9,8 +9,8 @@ from threading import Event
 import numpy as np
 
 from forecast.errors import ForecastError
-from forecast.kernels.gsmp import MAX_STEPS, run_draws, run_numbers, worth_each
-from forecast.kernels.layout import Log, Tally, Work
+from forecast.kernels.gsmp import MAX_STEPS, run_jobs, worth_each
+from forecast.kernels.layout import END, JOB, RISK, Grid, Log, Records, Work
 from forecast.process.compile import Program
 from forecast.types import F64, I32, I64
 
@@ -98,7 +98,7 @@ def simulate(
     def work(first: int, last: int) -> int:
         if cancel is not None and cancel.is_set():
             return 0
-        _run(program, arrays, grid, first, last, replicates, seed)
+        _run(program, arrays, grid, _jobs(first, last, replicates), seed)
         return last - first
 
     done = 0
@@ -126,7 +126,7 @@ def simulate_block(program: Program, *, seed: int, replicates: int, grid: F64, d
     _check_grid(program, grid)
     first, last, _ = draws.indices(program.n_draw)
     arrays = _allocate(program, len(grid), program.n_draw)
-    _run(program, arrays, grid, first, last, replicates, seed)
+    _run(program, arrays, grid, _jobs(first, last, replicates), seed)
     return _counts(program, arrays, grid, replicates, slice(first, last))
 
 
@@ -136,31 +136,16 @@ def record_paths(program: Program, *, seed: int, paths: I64, replicates: int, ma
     numbers = np.asarray(paths, dtype=np.int64)
     if ((numbers < 0) | (numbers >= program.n_draw * replicates)).any():
         raise ForecastError(f"paths: numbers go from 0 to {program.n_draw * replicates - 1} (draws × replicates − 1)")
-    draw, replicate = numbers // replicates, numbers % replicates
     n = len(numbers)
-    time = np.full((n, max_steps), np.nan)
-    firing = np.full((n, max_steps), -1, dtype=np.int32)
-    steps, cause, end = np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n)
-    grid = np.array([program.horizon])
-    tally, work = _tally(_allocate(program, 1, 1), 0), _work(program)
-    no_end = run_numbers(
-        program.structure,
-        program.values,
-        work,
-        tally,
-        grid,
-        draw,
-        replicate,
-        np.uint64(seed),
-        time,
-        firing,
-        steps,
-        cause,
-        end,
-    )
-    if no_end >= 0:
-        raise ForecastError(_no_end(program, int(draw[no_end]), tally.fired))
-    return PathLog(draw, replicate, np.minimum(steps, max_steps), cause, end, steps > max_steps, time, firing)
+    jobs = np.zeros(n, JOB)
+    jobs["draw"], jobs["first"] = numbers // replicates, numbers % replicates
+    jobs["last"] = jobs["first"] + 1
+    log = Log(np.full((n, max_steps), np.nan), np.full((n, max_steps), -1, dtype=np.int32))
+    arrays = _allocate(program, 1, 1)
+    ends = _run(program, arrays, np.array([program.horizon]), jobs, seed, log)
+    steps, draw, replicate = ends["events"], jobs["draw"].astype(np.int64), jobs["first"].astype(np.int64)
+    kept = np.minimum(steps, max_steps)
+    return PathLog(draw, replicate, kept, ends["cause"], ends["time"], steps > max_steps, log.time, log.event)
 
 
 def _check_numbers(replicates: int, seed: int) -> None:
@@ -182,7 +167,7 @@ def _check_grid(program: Program, grid: F64) -> None:
 
 
 def _allocate(program: Program, n_time: int, n_draw: int) -> tuple[np.ndarray, ...]:
-    n_meter = len(program.structure.meter_cond)
+    n_meter = len(program.structure.meters)
     shape = (n_draw, n_time + 1)
     return (
         np.zeros((*shape, len(program.causes)), np.int32),
@@ -195,45 +180,77 @@ def _allocate(program: Program, n_time: int, n_draw: int) -> tuple[np.ndarray, .
     )
 
 
-def _tally(arrays: tuple[np.ndarray, ...], d: int) -> Tally:
-    return Tally(*(a[d] for a in arrays))
+def _placed(program: Program, grid: F64) -> Grid:
+    """Prepare a grid for finding the place of a time at once."""
+    per_year = 4.0 * len(grid) / program.horizon
+    buckets = np.arange(int(program.horizon * per_year) + 2) / per_year
+    # The bucket of a time is found by a product that is rounded: begin a little before it.
+    hint = np.searchsorted(grid, buckets * (1.0 - 1e-12), side="left")
+    place = np.searchsorted(grid, program.structure.calendar["time"], side="left")
+    return Grid(np.append(grid, np.inf), hint.astype(np.uint32), np.array([per_year]), place.astype(np.uint32))
 
 
-def _work(program: Program) -> Work:
+def scratch(program: Program) -> Work:
+    """Scratch space for one thread."""
     s = program.structure
-    c, k, a, x = len(s.clock0), len(s.haz_kind), len(s.aged_event), len(s.meter_cond)
+    whole, n_meter, padded = s.whole[0], len(s.meters), len(s.hazard_key)
+    risks, soon = np.zeros(len(s.hazards), RISK), np.full(padded, np.inf)
+    words = risks.view(np.float64)
+    uniforms = np.zeros(2 * padded + 2 * len(s.luck_key))
+    left, spare, even, odd = np.split(uniforms, np.cumsum([padded, padded, len(s.luck_key)]))
     return Work(
-        np.zeros(c),
-        np.zeros(c, np.int64),
-        np.zeros(k),
-        np.zeros(k),
-        np.zeros(k),
-        np.zeros(k),
-        np.zeros(k, np.int64),
-        np.zeros(a),
-        np.zeros(x),
-        np.zeros(x),
+        start=np.zeros(len(s.clock0)),
+        starts=np.zeros(len(s.clock0), np.uint32),
+        risks=risks,
+        risk_words=words,
+        risk_words0=np.zeros(len(words)),
+        uniforms=uniforms,
+        left=left,
+        spare=spare,
+        next=soon,
+        next_bits=soon.view(np.int64),
+        event_state=np.zeros(len(s.events), np.uint32),
+        memo=np.zeros(int(whole["memo"])),
+        classes=np.full(int(whole["classes"]), -1, np.int32),
+        even=even,
+        odd=odd,
+        due=np.zeros(len(s.aged)),
+        meter_since=np.zeros(n_meter),
+        meter_total=np.zeros(n_meter),
     )
+
+
+def _jobs(first: int, last: int, replicates: int) -> Records:
+    """All replicates of some draws, each draw in its own row."""
+    jobs = np.zeros(last - first, JOB)
+    jobs["draw"] = jobs["row"] = np.arange(first, last)
+    jobs["last"] = replicates
+    return jobs
 
 
 def _run(
-    program: Program, arrays: tuple[np.ndarray, ...], grid: F64, first: int, last: int, replicates: int, seed: int
-) -> None:
-    no_log = Log(np.zeros(0), np.zeros(0, np.int32))
-    endless = run_draws(
-        program.structure,
-        program.values,
-        _work(program),
-        no_log,
-        grid,
-        first,
-        last,
-        replicates,
-        np.uint64(seed),
-        *arrays,
-    )
+    program: Program, arrays: tuple[np.ndarray, ...], grid: F64, jobs: Records, seed: int, log: Log | None = None
+) -> Records:
+    """Run jobs; return how the last path of each ended."""
+    ends = np.zeros(len(jobs), END)
+    kept = log or Log(np.zeros((1, 0)), np.zeros((1, 0), np.int32))
+    with np.errstate(divide="ignore"):  # a rate of 0; it matters with the compiler off only
+        endless = run_jobs(
+            program.structure,
+            program.values,
+            scratch(program),
+            _placed(program, grid),
+            np.uint64(seed),
+            jobs,
+            kept.time,
+            kept.event,
+            ends,
+            *arrays,
+            log is None,
+        )
     if endless >= 0:
-        raise ForecastError(_no_end(program, int(endless), arrays[3][endless]))
+        raise ForecastError(_no_end(program, int(jobs["draw"][endless]), arrays[3][jobs["row"][endless]]))
+    return ends
 
 
 def _no_end(program: Program, draw: int, fired: I64) -> str:

@@ -13,11 +13,17 @@ from forecast.kernels.jit import allocating_kernel, kernel
 U = np.uint64
 MASK = U(0xFFFFFFFF)
 MUL0, MUL1 = U(0xD2511F53), U(0xCD9E8D57)
-KEY0, KEY1 = U(0x9E3779B9), U(0xBB67AE85)
-S32, S6, S26 = U(32), U(6), U(26)
-FRACTION, HALF = 0x000FFFFFFFFFFFFF, 0x3FE0000000000000  # bits of a double: its fraction; the exponent of 0.5
-SPLITTER = 134217729.0  # 2^27 + 1
-TWO_52 = 1.0 / 4503599627370496.0
+W0 = tuple(U((n * 0x9E3779B9) & 0xFFFFFFFF) for n in range(10))  # what is added to the key in each round
+W1 = tuple(U((n * 0xBB67AE85) & 0xFFFFFFFF) for n in range(10))
+S32, S6, S26, S52 = U(32), U(6), U(26), U(52)
+# Bits of doubles: the fraction; the exponents of 0.5, 1 and 2^52.
+FRACTION, HALF, ONE, TWO_52_BITS = (
+    U(0x000FFFFFFFFFFFFF),
+    U(0x3FE0000000000000),
+    U(0x3FF0000000000000),
+    U(0x4330000000000000),
+)
+BELOW_ONE = 1.0 - 2.0**-53
 
 LN2_HI, LN2_LO, INV_LN2 = 6.93147180369123816490e-01, 1.90821492927058770002e-10, 1.44269504088896338700
 # Coefficients of log and exp: fdlibm (Sun Microsystems, 1993), e_log.c and e_exp.c; below 1 ulp.
@@ -33,38 +39,61 @@ P4, P5 = -1.65339022054652515390e-06, 4.13813679705723846039e-08
 
 
 @kernel
+def philox_round(c0, c1, c2, c3, k0, k1):
+    """Do one of the ten rounds."""
+    p0, p1 = MUL0 * c0, MUL1 * c2
+    return ((p1 >> S32) ^ c1 ^ k0) & MASK, p1 & MASK, ((p0 >> S32) ^ c3 ^ k1) & MASK, p0 & MASK
+
+
+@kernel
 def philox(c0, c1, c2, c3, k0, k1):
     """Philox 4×32-10 (Salmon et al. 2011): 4 counter words and 2 key words → 4 random words (uint64 < 2^32)."""
-    for _ in range(10):
-        p0 = MUL0 * c0
-        p1 = MUL1 * c2
-        c0, c1, c2, c3 = ((p1 >> S32) ^ c1 ^ k0) & MASK, p1 & MASK, ((p0 >> S32) ^ c3 ^ k1) & MASK, p0 & MASK
-        k0 = (k0 + KEY0) & MASK
-        k1 = (k1 + KEY1) & MASK
-    return c0, c1, c2, c3
+    # Written out: a loop in here would keep the compiler from doing several blocks at a time.
+    c0, c1, c2, c3 = philox_round(c0, c1, c2, c3, k0, k1)
+    c0, c1, c2, c3 = philox_round(c0, c1, c2, c3, (k0 + W0[1]) & MASK, (k1 + W1[1]) & MASK)
+    c0, c1, c2, c3 = philox_round(c0, c1, c2, c3, (k0 + W0[2]) & MASK, (k1 + W1[2]) & MASK)
+    c0, c1, c2, c3 = philox_round(c0, c1, c2, c3, (k0 + W0[3]) & MASK, (k1 + W1[3]) & MASK)
+    c0, c1, c2, c3 = philox_round(c0, c1, c2, c3, (k0 + W0[4]) & MASK, (k1 + W1[4]) & MASK)
+    c0, c1, c2, c3 = philox_round(c0, c1, c2, c3, (k0 + W0[5]) & MASK, (k1 + W1[5]) & MASK)
+    c0, c1, c2, c3 = philox_round(c0, c1, c2, c3, (k0 + W0[6]) & MASK, (k1 + W1[6]) & MASK)
+    c0, c1, c2, c3 = philox_round(c0, c1, c2, c3, (k0 + W0[7]) & MASK, (k1 + W1[7]) & MASK)
+    c0, c1, c2, c3 = philox_round(c0, c1, c2, c3, (k0 + W0[8]) & MASK, (k1 + W1[8]) & MASK)
+    return philox_round(c0, c1, c2, c3, (k0 + W0[9]) & MASK, (k1 + W1[9]) & MASK)
+
+
+@kernel
+def unit(a, b):
+    """U(0, 1), never 0 or 1, from two random words: 52 bits and a half."""
+    return U(ONE | ((a >> S6) << S26) | (b >> S6)).view(np.float64) - BELOW_ONE
+
+
+@kernel
+def pair(seed, draw, replicate, key, block):
+    """Two U(0, 1): occurrences 2·block and 2·block + 1 of one event on one path."""
+    a, b, c, e = philox(U(block), key, U(replicate), U(draw), seed & MASK, seed >> S32)
+    return unit(a, b), unit(c, e)
 
 
 @kernel
 def uniform(seed, draw, replicate, key, occurrence):
-    """U(0, 1), never 0 or 1: 52 random bits and a half, for one occurrence of one event on one path."""
-    a, b, _, _ = philox(U(occurrence), key, U(replicate), U(draw), seed & MASK, seed >> S32)
-    return (np.float64(((a >> S6) << S26) | (b >> S6)) + 0.5) * TWO_52
+    """U(0, 1), never 0 or 1, for one occurrence of one event on one path."""
+    even, odd = pair(seed, draw, replicate, key, occurrence >> 1)
+    return odd if occurrence & 1 else even
 
 
 @kernel
 def split(x):
-    """(m, e) with x = m·2^e and √½ ≤ m < √2, for a positive, finite x."""
-    shift = 0
+    """(m, e) with x = m·2^e and √½ ≤ m < √2, for a positive, finite x; e as a float."""
+    shift = 0.0
     if x < 2.2250738585072014e-308:  # no leading one in its bits
         x *= 18014398509481984.0
-        shift = 54
-    bits = np.float64(x).view(np.int64)
-    e = (bits >> 52) - 1022 - shift
-    m = np.int64((bits & FRACTION) | HALF).view(np.float64)
-    if m < 0.7071067811865476:
-        m *= 2.0
-        e -= 1
-    return m, e
+        shift = 54.0
+    bits = np.float64(x).view(np.uint64)
+    # The exponent as a float by way of its bits, which vector units can do and a conversion they often can't.
+    e = U((bits >> S52) | TWO_52_BITS).view(np.float64) - 4503599627370496.0 - 1022.0 - shift
+    m = U((bits & FRACTION) | HALF).view(np.float64)
+    small = m < 0.7071067811865476
+    return (m * 2.0 if small else m), (e - 1.0 if small else e)
 
 
 @kernel
@@ -78,8 +107,7 @@ def series(s):
 @kernel
 def log(x):
     """Natural logarithm of a positive, finite x."""
-    m, e = split(x)
-    k = np.float64(e)
+    m, k = split(x)
     f = m - 1.0
     s = f / (2.0 + f)
     h = 0.5 * f * f
@@ -106,36 +134,9 @@ def exp(x):
 
 
 @kernel
-def product(a, b):
-    """(a·b, what rounding took from it): Dekker's product, exact without FMA."""
-    p = a * b
-    t = SPLITTER * a
-    a_hi = t - (t - a)
-    t = SPLITTER * b
-    b_hi = t - (t - b)
-    a_lo, b_lo = a - a_hi, b - b_hi
-    return p, ((a_hi * b_hi - p) + a_hi * b_lo + a_lo * b_hi) + a_lo * b_lo
-
-
-@kernel
 def power(x, c):
-    """x^c for x ≥ 0 and 0 < c < 10^6, below 2 ulp: c·log x in two doubles, so that e^… keeps its digits."""
-    if x <= 0.0:
-        return 0.0
-    m, e = split(x)
-    k, f = np.float64(e), m - 1.0
-    d = 2.0 + f
-    s = f / d
-    p, lost = product(s, d)
-    s_lo = ((f - p) - lost - s * (f - (d - 2.0))) / d
-    hi, big = 2.0 * s, k * LN2_HI
-    total = big + hi  # if k is not 0, big is the larger one
-    lo = (hi - (total - big)) if e != 0 else 0.0
-    lo += 2.0 * s_lo + s * series(s) + k * LN2_LO
-    p, lost = product(c, total)
-    lost += c * lo
-    whole = p + lost
-    return exp(whole) * (1.0 + (lost - (whole - p)))
+    """x^c for x ≥ 0 and c > 0; its relative error is below (2 + 2·|c·log x|) units in the last place."""
+    return exp(c * log(x)) if x > 0.0 else 0.0
 
 
 @allocating_kernel

@@ -1,161 +1,165 @@
 """The exact simulation of a generalised semi-Markov process, one path at a time.
 
-Modified next-reaction method (Anderson 2007, J. Chem. Phys. 127, 214107): each hazard has its own
-unit exponential, consumed by its integrated hazard; only hazards that an event touches are refreshed.
-Nothing is stepped and nothing is thinned: constant, piecewise-constant and Weibull cumulative hazards
-are inverted in closed form. Inputs are trusted (`process.compile` checked them).
+Modified next-reaction method (Anderson 2007, J. Chem. Phys. 127, 214107): each hazard has its own unit
+exponential, used up by its integrated hazard. Nothing is stepped and nothing is thinned. A hazard whose rate
+is constant within age bins is looked at again where a bin ends; a Weibull one is inverted in closed form.
+
+What makes it fast: the random numbers of a path are made many at a time; each effect has the list of what
+reads its flags, with the bits to set and clear in the reader's own number of those flags, under which its
+multiplier (or the probabilities of its branches) is remembered for as long as the draw lasts; nothing that an
+event has left as it was is touched. Inputs are trusted (`process.compile` checked them).
 """
 
 import numpy as np
 
-from forecast.kernels.arith import exp, log, power, uniform
+from forecast.kernels.arith import exp, log, pair, power, uniform
 from forecast.kernels.jit import inlined, inner, kernel
-from forecast.kernels.layout import WEIBULL, Log, Tally
+from forecast.kernels.layout import WEIBULL, Draw, Log, Tally
 
 U = np.uint64
 ZERO, ONE = U(0), U(1)
 MAX_STEPS = 1_000_000  # events on one path
+TINY = 1e-300  # what is left of an exponential is never 0, so that at rate 0 it lasts for ever
+UNKNOWN, OFF = -1.0, -2.0  # in what is remembered of a draw
+NONE = np.uint32(0xFFFFFFFF)  # for the place of a memory
+
+
+# ---- what the arrays say -------------------------------------------------------------------------
+
+
+@inner
+def row_of(v, d):
+    """Numbers of draw d."""
+    return Draw(v.bin_rate[d], v.shape[d], v.scale[d], v.factor[d], v.weight[d], v.discount[d])
 
 
 @inner
 def holds(s, q, flags):
     """Whether condition q holds."""
-    if (flags & s.cond_want[q]) != s.cond_want[q] or (flags & s.cond_forbid[q]) != ZERO:
+    c = s.conditions[q]
+    if (flags & c["want"]) != c["want"] or (flags & c["forbid"]) != ZERO:
         return False
-    for g in range(s.cond_group[q], s.cond_group[q + 1]):
-        if (flags & s.group_want[g]) == ZERO and (~flags & s.group_forbid[g]) == ZERO:
+    for g in range(c["group"], c["group_end"]):
+        if (flags & s.groups[g]["want"]) == ZERO and (~flags & s.groups[g]["forbid"]) == ZERO:
             return False
     return True
 
 
 @inner
-def factor(s, v, d, first, last, flags):
+def factor(s, x, first, last, flags):
     """Product of the modifiers first … last − 1 that hold."""
     result = 1.0
     for m in range(first, last):
-        if (flags & s.mod_want[m]) == s.mod_want[m] and (flags & s.mod_forbid[m]) == ZERO:
-            result *= v.factor[d, m]
+        if (flags & s.modifiers[m]["want"]) == s.modifiers[m]["want"] and (flags & s.modifiers[m]["forbid"]) == ZERO:
+            result *= x.factor[m]
     return result
 
 
 @inner
-def cumulative(s, v, d, k, age):
+def cumulative(s, x, k, age):
     """Base hazard k integrated from age 0 to `age`; 0 for negative ages."""
     if age <= 0.0:
         return 0.0
-    if s.haz_kind[k] == WEIBULL:
-        return power(age / v.scale[d, k], v.shape[d, k])
-    first, last = s.haz_bin[k], s.haz_bin[k + 1]
+    if s.hazards[k]["kind"] == WEIBULL:
+        return power(age / x.scale[k], x.shape[k])
+    first, last = s.hazards[k]["bin"], s.hazards[k]["bin_end"]
     total = 0.0
     for i in range(first, last):
         if i + 1 == last or age <= s.bin_edge[i + 1]:
-            return total + v.bin_rate[d, i] * (age - s.bin_edge[i])
-        total += v.bin_rate[d, i] * (s.bin_edge[i + 1] - s.bin_edge[i])
+            return total + x.bin_rate[i] * (age - s.bin_edge[i])
+        total += x.bin_rate[i] * (s.bin_edge[i + 1] - s.bin_edge[i])
     return total
 
 
 @inner
-def inverse(s, v, d, k, target):
-    """Age at which the cumulative base hazard k reaches `target` > 0; infinite if never."""
-    if s.haz_kind[k] == WEIBULL:
-        return v.scale[d, k] * power(target, 1.0 / v.shape[d, k])
-    first, last = s.haz_bin[k], s.haz_bin[k + 1]
-    total = 0.0
-    for i in range(first, last):
-        rate = v.bin_rate[d, i]
-        if i + 1 == last:
-            return s.bin_edge[i] + (target - total) / rate if rate > 0.0 else np.inf
-        inside = rate * (s.bin_edge[i + 1] - s.bin_edge[i])
-        if rate > 0.0 and total + inside >= target:
-            return s.bin_edge[i] + (target - total) / rate
-        total += inside
-    return np.inf
+def multiplier(s, x, k, flags):
+    """Product of the modifiers of hazard k that hold; 0 where its condition doesn't."""
+    h = s.hazards[k]
+    return factor(s, x, h["mod"], h["mod_end"], flags) if holds(s, h["cond"], flags) else 0.0
 
 
 @inner
-def age_of(s, w, k, t):
-    """Age that hazard k reads at time t: of its clock, or of the path where it has none."""
-    c = s.haz_clock[k]
-    return t if c < 0 else t - w.start[c]
-
-
-@inner
-def settle(s, v, w, d, k, t):
-    """Consume what hazard k has used of its exponential up to time t, with the clock as it still stands."""
-    if w.mult[k] > 0.0:
-        now = cumulative(s, v, d, k, age_of(s, w, k, t))
-        w.left[k] = max(w.left[k] - w.mult[k] * (now - w.base[k]), 0.0)
-        w.base[k] = now
-
-
-@inner
-def arm(s, v, w, d, r, k, t, flags, seed, settled):
-    """Set hazard k going from time t under the flags and clocks as they are now; `settled`: its base is that of t."""
-    c = s.haz_clock[k]
-    w.mult[k], w.fire[k] = 0.0, np.inf
-    if (c >= 0 and w.start[c] == np.inf) or not holds(s, s.haz_cond[k], flags):
-        return
-    if w.drawn[k] < 0:
-        w.drawn[k] = 0
-        w.left[k] = -log(uniform(seed, d, r, s.haz_key[k], 0))
-    m = factor(s, v, d, s.haz_mod[k], s.haz_mod[k + 1], flags)
-    start = 0.0 if c < 0 else w.start[c]
-    w.mult[k] = m
-    if not settled:
-        w.base[k] = cumulative(s, v, d, k, t - start)
-    w.fire[k] = max(start + inverse(s, v, d, k, w.base[k] + w.left[k] / m), t)
-
-
-@inner
-def weight_of(s, v, d, b, flags):
+def weight_of(s, x, b, flags):
     """Weight of branch b: its probability, or e^logit times the modifiers that hold."""
-    return v.weight[d, b] * factor(s, v, d, s.branch_mod[b], s.branch_mod[b + 1], flags)
+    return x.weight[b] * factor(s, x, s.branches[b]["mod"], s.branches[b]["mod_end"], flags)
 
 
 @inner
-def choose(s, v, d, r, event, entry, flags, seed):
-    """Branch of a scheduled event: its number over all branches; the rest is its last one."""
-    first, last = s.sch_branch[event], s.sch_branch[event + 1] - 1
-    if last == first:
-        return first
-    u = uniform(seed, d, r, s.sch_key[event], entry)
-    if s.sch_logit[event] != 0:
-        total = 1.0
-        for b in range(first, last):
-            total += weight_of(s, v, d, b, flags)
-        u *= total
-    reached = 0.0
-    for b in range(first, last):
-        reached += weight_of(s, v, d, b, flags)
-        if u < reached:
-            return b
-    return last
-
-
-@inner
-def slot(grid, t):
-    """Index of the first grid time at or after t; len(grid) if there is none."""
-    n = grid.size
-    if t > grid[n - 1]:
-        return n
-    i = int(t / grid[n - 1] * (n - 1)) if grid[n - 1] > 0.0 else 0
-    while i > 0 and grid[i - 1] >= t:
-        i -= 1
-    while grid[i] < t:
-        i += 1
-    return i
+def odds(s, x, event, flags, out, at):
+    """Write the cumulative probabilities of the branches of a scheduled event, or that it is off."""
+    n = s.events[event]
+    if not holds(s, n["cond"], flags):
+        out[at] = OFF
+        return
+    first, last = n["branch"], n["branch_end"]
+    total = 0.0
+    for b in range(first, last - 1):
+        total += weight_of(s, x, b, flags)
+        out[at + b - first] = total
+    out[at + last - 1 - first] = np.inf
+    if n["logit"] != 0:
+        for b in range(first, last - 1):
+            out[at + b - first] /= 1.0 + total
 
 
 @inner
 def outcome_of(s, flags, cause):
     """First outcome class that matches; the last one catches the rest."""
     bit = ZERO if cause < 0 else ONE << U(cause)
-    n = s.out_cond.size
-    for o in range(n):
-        ended = s.out_cause[o]
-        if ((ended == ZERO and cause < 0) or (ended & bit) != ZERO) and holds(s, s.out_cond[o], flags):
+    for o in range(s.outcomes.size):
+        ended = s.outcomes[o]["causes"]
+        if ((ended == ZERO and cause < 0) or (ended & bit) != ZERO) and holds(s, s.outcomes[o]["cond"], flags):
             return o
-    return n
+    return s.outcomes.size
+
+
+# ---- what is remembered of a draw ----------------------------------------------------------------
+
+
+@inner
+def remembered(s, x, w, k, state, flags):
+    """`multiplier` of a hazard that has a memory, under its own number of the flags that it reads."""
+    at = s.hazards[k]["memo"] + state
+    m = w.memo[at]
+    if m < 0.0:
+        m = multiplier(s, x, k, flags)
+        w.memo[at] = m
+    return m
+
+
+@inner
+def multiplier_now(s, x, w, k, state, flags):
+    """`multiplier`, remembered if the hazard has a memory."""
+    return multiplier(s, x, k, flags) if s.hazards[k]["memo"] == NONE else remembered(s, x, w, k, state, flags)
+
+
+@inner
+def odds_now(s, x, w, event, flags):
+    """Where the cumulative probabilities of a scheduled event are now; −1 if it is off."""
+    n = s.events[event]
+    if n["memo"] < 0:
+        at = np.int64(-1 - n["memo"])
+        odds(s, x, event, flags, w.memo, at)
+    else:
+        at = n["memo"] + np.int64(w.event_state[event] * (n["branch_end"] - n["branch"]))
+        if w.memo[at] == UNKNOWN:
+            odds(s, x, event, flags, w.memo, at)
+    return -1 if w.memo[at] == OFF else at
+
+
+@inner
+def class_now(s, w, flags, state):
+    """`outcome_of` a path that has not ended, remembered under the classes' own number of their flags."""
+    if w.classes.size == 0:
+        return np.int32(outcome_of(s, flags, -1))
+    o = w.classes[state]
+    if o < 0:
+        o = np.int32(outcome_of(s, flags, -1))
+        w.classes[state] = o
+    return o
+
+
+# ---- consequences --------------------------------------------------------------------------------
 
 
 @inner
@@ -176,98 +180,271 @@ def worth_each(time, rate, out):
 
 
 @inner
-def meter(s, v, w, tally, d, t, i, flags, ended):
+def meter(s, x, w, tally, t, i, flags, ended):
     """Start and stop the flows whose condition has changed at time t."""
-    for x in range(s.meter_cond.size):
-        q = s.meter_cond[x]
+    for m in range(s.meters.size):
+        q = s.meters[m]["cond"]
         if q < 0:
             continue
         on = not ended and holds(s, q, flags)
-        if on and w.meter_since[x] < 0.0:
-            w.meter_since[x] = worth(t, v.discount[d, x])
-            tally.meter_count[i, x] += 1
-            tally.meter_offset[i, x] -= w.meter_since[x]
-        elif not on and w.meter_since[x] >= 0.0:
-            now = worth(t, v.discount[d, x])
-            tally.meter_count[i, x] -= 1
-            tally.meter_offset[i, x] += now
-            w.meter_total[x] += now - w.meter_since[x]
-            w.meter_since[x] = -1.0
+        if on and w.meter_since[m] < 0.0:
+            w.meter_since[m] = worth(t, x.discount[m])
+            tally.meter_count[i, m] += 1
+            tally.meter_offset[i, m] -= w.meter_since[m]
+        elif not on and w.meter_since[m] >= 0.0:
+            now = worth(t, x.discount[m])
+            tally.meter_count[i, m] -= 1
+            tally.meter_offset[i, m] += now
+            w.meter_total[m] += now - w.meter_since[m]
+            w.meter_since[m] = -1.0
 
 
 @inner
-def lump(s, v, w, tally, d, t, i, event):
+def lump(s, x, w, tally, t, i, event):
     """Pay the lump sums of one event."""
-    for x in range(s.meter_cond.size):
-        if s.meter_cond[x] < 0 and s.meter_first[x] <= event < s.meter_last[x]:
-            now = exp(-v.discount[d, x] * t)
-            tally.meter_offset[i, x] += now
-            w.meter_total[x] += now
+    for m in range(s.meters.size):
+        if s.meters[m]["cond"] < 0 and s.meters[m]["first"] <= event < s.meters[m]["last"]:
+            now = exp(-x.discount[m] * t)
+            tally.meter_offset[i, m] += now
+            w.meter_total[m] += now
+
+
+# ---- hazards -------------------------------------------------------------------------------------
+
+
+@inner
+def start_of(s, w, k):
+    """Time from which hazard k counts its age: of its clock, or the as-of date."""
+    c = s.hazards[k]["clock"]
+    return 0.0 if c < 0 else w.start[c]
+
+
+@inner
+def set_bin(s, x, w, k, n, start):
+    """Put hazard k, whose clock started at `start`, into bin n of its ages; −1 is before age 0."""
+    at = np.int64(s.hazards[k]["bin"]) + n
+    risk = w.risks[k]
+    risk["bin"] = n
+    risk["rate"] = x.bin_rate[at] if n >= 0 else 0.0
+    risk["bin_end"] = start + s.bin_edge[at + 1] if at + 1 < s.hazards[k]["bin_end"] else np.inf
+
+
+@inner
+def set_age(s, x, w, k, t):
+    """Look up where hazard k stands, whose clock has been started, stopped or first read at time t."""
+    start, risk = start_of(s, w, k), w.risks[k]
+    if s.hazards[k]["kind"] == WEIBULL:
+        risk["rate"] = 1.0 if start < np.inf else 0.0
+        risk["used"] = cumulative(s, x, k, t - start)
+        risk["most"] = cumulative(s, x, k, s.whole[0]["horizon"] - start)
+        risk["bin_end"] = np.inf
+        return
+    risk["used"] = t
+    if start == np.inf:
+        risk["bin"], risk["rate"], risk["bin_end"] = -1, 0.0, np.inf
+        return
+    n, first = -1, np.int64(s.hazards[k]["bin"])
+    while first + n + 1 < s.hazards[k]["bin_end"] and start + s.bin_edge[first + n + 1] <= t:
+        n += 1
+    set_bin(s, x, w, k, n, start)
+
+
+@inner
+def settle(s, x, w, k, t):
+    """Take from hazard k's exponential what it has used up to time t, with its clock as it still stands."""
+    risk = w.risks[k]
+    if s.hazards[k]["kind"] == WEIBULL:
+        now = cumulative(s, x, k, t - start_of(s, w, k)) if risk["rate"] > 0.0 else 0.0
+        risk["left"] = max(risk["left"] - risk["mult"] * (now - risk["used"]), TINY)
+        risk["used"] = now
+    else:
+        risk["left"] = max(risk["left"] - risk["mult"] * risk["rate"] * (t - risk["used"]), TINY)
+        risk["used"] = t
+
+
+@inner
+def aim(s, x, w, k, t):
+    """Work out when hazard k, settled at time t, fires as things stand."""
+    risk = w.risks[k]
+    if s.hazards[k]["kind"] == WEIBULL:
+        rate = risk["mult"] * risk["rate"]
+        target = risk["used"] + risk["left"] / rate
+        fire = np.inf
+        if rate > 0.0 and target <= risk["most"]:  # otherwise it doesn't within the horizon
+            age = x.scale[k] * power(target, 1.0 / x.shape[k])
+            fire = max(start_of(s, w, k) + age, t)
+        w.next[k] = fire
+    else:
+        fire = t + risk["left"] / (risk["mult"] * risk["rate"])  # infinite at rate 0, as what is left never is 0
+        w.next[k] = min(fire, risk["bin_end"])
+
+
+@inner
+def copy(target, source):
+    """Copy an array."""
+    for j in range(source.size):
+        target[j] = source[j]
 
 
 @inlined
-def begin(s, v, w, d, r, seed):
+def prepare(s, x, w):
+    """Work out what all paths of a draw begin with, and forget what was remembered of another draw."""
+    for j in range(w.memo.size):
+        w.memo[j] = UNKNOWN
+    copy(w.start, s.clock0)
+    for k in range(s.hazards.size):
+        risk = w.risks[k]
+        set_age(s, x, w, k, 0.0)
+        risk["state"] = s.hazards[k]["state"]
+        risk["drawn"] = 0
+        risk["mult"] = multiplier_now(s, x, w, k, risk["state"], s.whole[0]["flags"])
+    copy(w.risk_words0, w.risk_words)
+
+
+@inner
+def draw_all(key, left, spare, d, r, seed):
+    """Make the first two uniforms of every hazard."""
+    for k in range(key.size):
+        left[k], spare[k] = pair(seed, d, r, key[k], 0)
+
+
+@inner
+def exponentials(left):
+    """Turn uniforms into unit exponentials."""
+    for k in range(left.size):
+        left[k] = -log(left[k])
+
+
+@inner
+def draw_again(s, w, d, r, k, seed):
+    """Make a new exponential for hazard k, which has fired."""
+    risk = w.risks[k]
+    n = risk["drawn"] + 1
+    risk["drawn"] = n
+    if n & 1 == 0:
+        even, odd = pair(seed, d, r, s.hazards[k]["key"], n >> 1)
+        risk["left"], w.spare[k] = -log(even), -log(odd)
+    else:
+        risk["left"] = w.spare[k]
+
+
+@inner
+def draw_calendar(key, block, even, odd, first, last, d, r, seed):
+    """Make pairs first … last − 1 of the calendar's uniforms."""
+    for j in range(first, last):
+        even[j], odd[j] = pair(seed, d, r, key[j], block[j])
+
+
+@inlined
+def begin(s, x, w, d, r, seed):
     """Put the scratch space into the state at the as-of date."""
+    draw_all(s.hazard_key, w.left, w.spare, d, r, seed)
+    exponentials(w.left)
+    exponentials(w.spare)
+    copy(w.risk_words, w.risk_words0)
     for c in range(w.start.size):
         w.start[c], w.starts[c] = s.clock0[c], 0
-    for k in range(w.fire.size):
-        w.drawn[k], w.left[k], w.base[k] = -1, 0.0, 0.0
-        arm(s, v, w, d, r, k, 0.0, s.flags0[0], seed, False)
+    for n in range(w.event_state.size):
+        w.event_state[n] = s.events[n]["state"]
+    for k in range(s.hazards.size):
+        risk = w.risks[k]
+        left = w.left[k]
+        fire = left / (risk["mult"] * risk["rate"])
+        risk["left"] = left
+        w.next[k] = min(fire, risk["bin_end"])
+    for j in range(s.weibull.size):
+        aim(s, x, w, s.weibull[j], 0.0)
     for a in range(w.due.size):
-        due = w.start[s.aged_clock[a]] + s.aged_age[a]
+        due = w.start[s.aged[a]["clock"]] + s.aged[a]["age"]
         w.due[a] = due if due >= 0.0 else np.inf
-    for x in range(w.meter_total.size):
-        w.meter_since[x], w.meter_total[x] = -1.0, 0.0
+    for m in range(w.meter_total.size):
+        w.meter_since[m], w.meter_total[m] = -1.0, 0.0
+
+
+@inner
+def end_bin(s, x, w, k):
+    """Take hazard k into its next bin of age."""
+    t = w.risks[k]["bin_end"]
+    settle(s, x, w, k, t)
+    set_bin(s, x, w, k, w.risks[k]["bin"] + 1, start_of(s, w, k))
+    aim(s, x, w, k, t)
+
+
+# ---- effects -------------------------------------------------------------------------------------
 
 
 @inner
 def move_clocks(s, w, e, t):
     """Stop and start the clocks of effect e, and reschedule what is due at an age of them."""
-    touched = s.eff_stop[e] | s.eff_start[e]
+    touched = s.effects[e]["stop"] | s.effects[e]["start"]
     for c in range(w.start.size):
         bit = ONE << U(c)
         if (touched & bit) != ZERO:
-            started = (s.eff_start[e] & bit) != ZERO
+            started = (s.effects[e]["start"] & bit) != ZERO
             w.start[c] = t if started else np.inf
             w.starts[c] += 1 if started else 0
     for a in range(w.due.size):
-        if (touched & (ONE << U(s.aged_clock[a]))) != ZERO:
-            w.due[a] = w.start[s.aged_clock[a]] + s.aged_age[a]
+        if (touched & (ONE << U(s.aged[a]["clock"]))) != ZERO:
+            w.due[a] = w.start[s.aged[a]["clock"]] + s.aged[a]["age"]
 
 
 @inlined
-def apply(s, v, w, d, r, e, t, flags, seed):
-    """Apply effect e (of hazard e, if it is one) at time t to the clocks and hazards; return the new flags."""
-    new = (flags | s.eff_set[e]) & ~s.eff_clear[e]
-    changed = new ^ flags
-    touched = s.eff_stop[e] | s.eff_start[e]
-    first, last = s.eff_haz[e], s.eff_haz[e + 1]
-    for j in range(first, last):  # hazards that the effect may touch
-        k, c = s.haz_list[j], s.haz_clock[s.haz_list[j]]
-        if (s.haz_depends[k] & changed) != ZERO or (c >= 0 and (touched & (ONE << U(c))) != ZERO):
-            settle(s, v, w, d, k, t)
-            w.fire[k] = -1.0
-    if touched != ZERO:
+def spread(s, x, w, e, t, flags):
+    """Tell the readers of flags that effect e has changed, but for those that `restart` sees to."""
+    for j in range(s.effects[e]["event"], s.effects[e]["event_end"]):
+        reader = s.event_readers[j]
+        n = reader["which"]
+        w.event_state[n] = (w.event_state[n] | reader["set"]) & reader["keep"]
+    for j in range(s.effects[e]["reader"], s.effects[e]["own"]):
+        reader = s.readers[j]
+        k = reader["which"]
+        risk = w.risks[k]
+        state = (risk["state"] | reader["set"]) & reader["keep"]
+        m = remembered(s, x, w, k, state, flags)
+        rate = risk["rate"]
+        left = max(risk["left"] - risk["mult"] * rate * (t - risk["used"]), TINY)
+        fire = t + left / (m * rate)
+        w.next[k] = min(fire, risk["bin_end"])
+        risk["state"], risk["mult"], risk["used"], risk["left"] = state, m, t, left
+
+
+@inlined
+def restart(s, x, w, e, t, flags):
+    """See to the clocks of effect e, the hazards that read them, the Weibull ones, and the one that has fired."""
+    effect = s.effects[e]
+    first, last = effect["own"], effect["reader_end"]
+    if (effect["stop"] | effect["start"]) != ZERO:
+        for j in range(first, last):
+            if s.readers[j]["moved"] != 0:
+                settle(s, x, w, s.readers[j]["which"], t)
         move_clocks(s, w, e, t)
     for j in range(first, last):
-        k, c = s.haz_list[j], s.haz_clock[s.haz_list[j]]
-        if w.fire[k] < 0.0 or k == e:
-            moved = c >= 0 and (touched & (ONE << U(c))) != ZERO
-            arm(s, v, w, d, r, k, t, new, seed, w.mult[k] > 0.0 and not moved)
-    return new
+        reader = s.readers[j]
+        k = reader["which"]
+        risk = w.risks[k]
+        state = (risk["state"] | reader["set"]) & reader["keep"]
+        m = multiplier_now(s, x, w, k, state, flags)
+        risk["state"] = state
+        if reader["moved"] != 0:
+            set_age(s, x, w, k, t)
+        elif k != e:
+            if m == risk["mult"]:
+                continue
+            settle(s, x, w, k, t)
+        risk["mult"] = m
+        aim(s, x, w, k, t)
 
 
 @inner
-def count_state(s, tally, e, i, changed, new):
+def count_state(s, tally, e, i, before, after):
     """Enter the flags that effect e has changed into the tally."""
-    for j in range(s.eff_flag[e], s.eff_flag[e + 1]):
-        bit = ONE << U(s.flag_list[j])
-        if (changed & bit) != ZERO:
-            tally.state[i, s.flag_list[j]] += 1 if (new & bit) != ZERO else -1
+    for j in range(s.effects[e]["flag"], s.effects[e]["flag_end"]):
+        f = s.flag_list[j]
+        tally.state[i, f] += np.int32((after >> U(f)) & ONE) - np.int32((before >> U(f)) & ONE)
 
 
 @inner
-def first_of(times):
+def first_due(times):
     """Place and value of the smallest; (−1, inf) if there is none."""
     k, t = -1, np.inf
     for j in range(times.size):
@@ -277,128 +454,187 @@ def first_of(times):
 
 
 @inner
-def next_scheduled(s, w, p, limit, flags):
-    """Skip what is not enabled; return the first entry that is, if it is due by `limit`.
-
-    Gives (time, event, occurrence, next calendar entry); the event is −1 where a hazard or the horizon
-    comes first. Nothing else can change between two entries, so no hazard is looked at again.
-    """
-    a, t_aged = first_of(w.due)
-    while True:
-        t, event = s.cal_time[p], s.cal_event[p]
-        if a >= 0 and (t_aged < t or (t_aged == t and s.aged_event[a] < event)):
-            if t_aged > limit:
-                return t_aged, -1, 0, p
-            t, event, entry = t_aged, s.aged_event[a], w.starts[s.aged_clock[a]]
-            w.due[a] = np.inf
-            a, t_aged = first_of(w.due)
-        else:
-            if t > limit:
-                return t, -1, 0, p
-            entry = s.cal_entry[p]
-            p += 1
-        if holds(s, s.sch_cond[event], flags):
-            return t, event, entry, p
+def first_hazard(times, bits):
+    """Place and value of the smallest of times ≥ 0, found by their bits, which order alike and suit vector units."""
+    a, b, c, e = bits[0], bits[1], bits[2], bits[3]
+    i, j, m, n = 0, 1, 2, 3
+    for k in range(4, bits.size, 4):
+        u = bits[k]
+        i = k if u < a else i
+        a = min(a, u)
+        u = bits[k + 1]
+        j = k + 1 if u < b else j
+        b = min(b, u)
+        u = bits[k + 2]
+        m = k + 2 if u < c else m
+        c = min(c, u)
+        u = bits[k + 3]
+        n = k + 3 if u < e else n
+        e = min(e, u)
+    i = j if b < a else i
+    a = min(a, b)
+    m = n if e < c else m
+    c = min(c, e)
+    i = m if c < a else i
+    return i, times[i]
 
 
 @inner
-def run_path(s, v, w, tally, path_log, grid, d, r, seed):
+def slot(g, t):
+    """Index of the first grid time at or after t; the number of times if there is none."""
+    i = np.int64(g.hint[int(t * g.per_year[0])])
+    while g.time[i] < t:
+        i += 1
+    return i
+
+
+@inlined
+def run_path(s, x, w, g, tally, path_log, d, r, seed):
     """Simulate path (d, r) and add it to the tally; return (events, cause or −1, time of the end).
 
     A path that never comes to an end, because a rate is beyond all measure, is given up with the time −1.
     """
-    horizon, flags, cause, t = s.horizon[0], s.flags0[0], -1, 0.0
-    n_haz, steps, p = w.fire.size, 0, 0
-    begin(s, v, w, d, r, seed)
-    outcome = outcome_of(s, flags, -1)
+    whole = s.whole[0]
+    horizon, flags, classes = whole["horizon"], whole["flags"], whole["state"]
+    cause, t, n_haz, steps, p, ready = -1, 0.0, s.hazards.size, 0, 0, 0
+    begin(s, x, w, d, r, seed)
+    outcome = np.int64(class_now(s, w, flags, classes))
     tally.outcome[0, outcome] += 1
-    meter(s, v, w, tally, d, 0.0, 0, flags, False)
+    meter(s, x, w, tally, 0.0, 0, flags, False)
+    k, t_haz = first_hazard(w.next, w.next_bits)
+    a, t_aged = first_due(w.due)
     while cause < 0:
-        k, t_haz = first_of(w.fire)
-        t, event, entry, p = next_scheduled(s, w, p, min(t_haz, horizon), flags)
-        if event >= 0:
-            e = n_haz + choose(s, v, d, r, event, entry, flags, seed)
-        elif t_haz <= horizon:
-            t, e = t_haz, k
-            w.drawn[k] += 1
-            w.left[k] = -log(uniform(seed, d, r, s.haz_key[k], w.drawn[k]))
-            w.base[k] = cumulative(s, v, d, k, age_of(s, w, k, t))
-        else:
+        limit = min(t_haz, horizon)
+        entry = s.calendar[p]
+        t, event = entry["time"], entry["event"]
+        if t_aged <= limit and (t_aged < t or (t_aged == t and s.aged[a]["event"] < event)):  # at an age of a clock
+            t, event = t_aged, s.aged[a]["event"]
+            occurrence = w.starts[s.aged[a]["clock"]]
+            w.due[a] = np.inf
+            a, t_aged = first_due(w.due)
+            at = odds_now(s, x, w, event, flags)
+            if at < 0:
+                continue
+            b = 0
+            if s.events[event]["branch_end"] - s.events[event]["branch"] > 1:
+                u = uniform(seed, d, r, s.events[event]["key"], occurrence)
+                while u >= w.memo[at + b]:
+                    b += 1
+            e = n_haz + s.events[event]["branch"] + b
+            i = slot(g, t)
+        elif t <= limit:  # on a date
+            p += 1
+            at = odds_now(s, x, w, event, flags)
+            if at < 0:
+                continue
+            b, luck = 0, np.int64(entry["luck"])
+            if luck >= 0:
+                if luck >= 2 * ready:
+                    first, ready = ready, min(max(ready + s.whole[0]["luck"], (luck >> 1) + 1), s.luck_key.size)
+                    draw_calendar(s.luck_key, s.luck_block, w.even, w.odd, first, ready, d, r, seed)
+                u = w.odd[luck >> 1] if luck & 1 else w.even[luck >> 1]
+                while u >= w.memo[at + b]:
+                    b += 1
+            e = n_haz + s.events[event]["branch"] + b
+            i = np.int64(g.calendar[p - 1])
+        elif t_haz > horizon:
             break
+        elif t_haz == w.risks[k]["bin_end"]:
+            end_bin(s, x, w, k)
+            k, t_haz = first_hazard(w.next, w.next_bits)
+            continue
+        else:
+            t, e = t_haz, k
+            if s.hazards[k]["kind"] == WEIBULL:
+                settle(s, x, w, k, t)
+            else:
+                w.risks[k]["used"] = t
+            draw_again(s, w, d, r, k, seed)
+            i = slot(g, t)
         if steps < path_log.time.size:
             path_log.time[steps], path_log.event[steps] = t, e
         steps += 1
         if steps > MAX_STEPS:
             return steps, -1, -1.0
-        i = slot(grid, t)
         tally.fired[e] += 1
-        cause = s.eff_end[e]
+        effect = s.effects[e]
+        cause = np.int64(effect["end"])
         before = flags
-        if cause < 0:
-            flags = apply(s, v, w, d, r, e, t, flags, seed)
-        else:
-            flags = (flags | s.eff_set[e]) & ~s.eff_clear[e]
-            tally.cause[i, cause] += 1
+        flags = (flags | effect["set"]) & ~effect["clear"]
         changed = flags ^ before
+        if cause >= 0:
+            tally.cause[i, cause] += 1
+        else:
+            if changed != ZERO:
+                spread(s, x, w, e, t, flags)
+                classes = (classes | effect["class_set"]) & effect["class_keep"]
+            if effect["own"] < effect["reader_end"] or (effect["stop"] | effect["start"]) != ZERO:
+                restart(s, x, w, e, t, flags)
+                a, t_aged = first_due(w.due)
+                k, t_haz = first_hazard(w.next, w.next_bits)
+            elif changed != ZERO:
+                k, t_haz = first_hazard(w.next, w.next_bits)
         if changed != ZERO:
-            count_state(s, tally, e, i, changed, flags)
-        if s.lumps[0] != 0:
-            lump(s, v, w, tally, d, t, i, e)
-        if cause >= 0 or (changed & s.meter_reads[0]) != ZERO:
-            meter(s, v, w, tally, d, t, i, flags, cause >= 0)
-        if cause >= 0 or (changed & s.out_reads[0]) != ZERO:
-            now = outcome_of(s, flags, cause)
+            count_state(s, tally, e, i, before, flags)
+        if whole["lumps"] != 0:
+            lump(s, x, w, tally, t, i, e)
+        if cause >= 0 or (changed & whole["meter_reads"]) != ZERO:
+            meter(s, x, w, tally, t, i, flags, cause >= 0)
+        if cause >= 0 or (changed & whole["out_reads"]) != ZERO:
+            now = np.int64(class_now(s, w, flags, classes)) if cause < 0 else np.int64(outcome_of(s, flags, cause))
             if now != outcome:
                 tally.outcome[i, outcome] -= 1
                 tally.outcome[i, now] += 1
                 outcome = now
     if cause < 0:
         t = horizon
-        meter(s, v, w, tally, d, t, grid.size, flags, True)
-    for x in range(w.meter_total.size):
-        tally.meter_square[x] += w.meter_total[x] * w.meter_total[x]
+        meter(s, x, w, tally, t, g.time.size - 1, flags, True)
+    for m in range(w.meter_total.size):
+        tally.meter_square[m] += w.meter_total[m] * w.meter_total[m]
     return steps, cause, t
 
 
+@inner
+def add_up(table):
+    """Turn differences along time (rows) into values."""
+    for i in range(1, table.shape[0]):
+        for j in range(table.shape[1]):
+            table[i, j] += table[i - 1, j]
+
+
 @kernel
-def run_draws(
-    s, v, w, path_log, grid, first, last, replicates, seed, cause, outcome, state, fired, count, offset, square
+def run_jobs(
+    s, v, w, g, seed, jobs, log_time, log_event, ends, cause, outcome, state, fired, count, offset, square, complete
 ):
-    """Simulate all paths of draws first … last − 1 into their own rows of the tallies.
+    """Simulate the replicates `first` … `last` − 1 of the draw of each job, and add them to a row of the tallies.
 
-    Returns −1, or the draw in which a path had no end.
+    Where histories are wanted each job is one path with a row of the log for it; otherwise the log is one row
+    of no length. `ends` keeps how the last path of each job ended. `complete`: turn the differences along time
+    into values.
+
+    Returns −1, or the job in which a path had no end.
     """
-    from_start = s.flags0[0]
-    for d in range(first, last):
-        tally = Tally(cause[d], outcome[d], state[d], fired[d], count[d], offset[d], square[d])
+    for j in range(jobs.size):
+        d, row = np.int64(jobs[j]["draw"]), np.int64(jobs[j]["row"])
+        first, last = np.int64(jobs[j]["first"]), np.int64(jobs[j]["last"])
+        tally = Tally(cause[row], outcome[row], state[row], fired[row], count[row], offset[row], square[row])
+        logged = min(j, log_time.shape[0] - 1)
+        path_log = Log(log_time[logged], log_event[logged])
         for f in range(state.shape[2]):
-            if (from_start & (ONE << U(f))) != ZERO:
-                state[d, 0, f] += replicates
-        for r in range(replicates):
-            if run_path(s, v, w, tally, path_log, grid, d, r, seed)[2] < 0.0:
-                return d
-        for i in range(1, cause.shape[1]):
-            for j in range(cause.shape[2]):
-                cause[d, i, j] += cause[d, i - 1, j]
-            for j in range(outcome.shape[2]):
-                outcome[d, i, j] += outcome[d, i - 1, j]
-            for j in range(state.shape[2]):
-                state[d, i, j] += state[d, i - 1, j]
-            for j in range(count.shape[2]):
-                count[d, i, j] += count[d, i - 1, j]
-                offset[d, i, j] += offset[d, i - 1, j]
-    return -1
-
-
-@kernel
-def run_numbers(s, v, w, tally, grid, draw, replicate, seed, time, event, steps, cause, end):
-    """Simulate the paths (draw[i], replicate[i]) and write each one's history into row i.
-
-    Returns −1, or the row of a path that had no end.
-    """
-    for i in range(draw.size):
-        log_i = Log(time[i], event[i])
-        steps[i], cause[i], end[i] = run_path(s, v, w, tally, log_i, grid, draw[i], replicate[i], seed)
-        if end[i] < 0.0:
-            return i
+            if (s.whole[0]["flags"] & (ONE << U(f))) != ZERO:
+                state[row, 0, f] += last - first
+        x = row_of(v, d)
+        if j == 0 or jobs[j - 1]["draw"] != jobs[j]["draw"]:
+            prepare(s, x, w)
+        for r in range(first, last):
+            n, which, end = run_path(s, x, w, g, tally, path_log, d, r, seed)
+            ends[j]["events"], ends[j]["cause"], ends[j]["time"] = n, which, end
+            if end < 0.0:
+                return j
+        if complete:
+            add_up(tally.cause)
+            add_up(tally.outcome)
+            add_up(tally.state)
+            add_up(tally.meter_count)
+            add_up(tally.meter_offset)
     return -1

@@ -3,70 +3,98 @@
 Index letters: f flag, c clock, k hazard, s scheduled event, b branch (over all scheduled events),
 e effect, q condition, g group of alternatives, m modifier, o outcome class, x meter, n calendar entry.
 Events are numbered hazards first; effect k belongs to hazard k, effect K + b to branch b.
+
+Things are records, so that one address serves all fields of a thing; fields that count something are
+unsigned, which spares a test for negative indices. Pairs of fields x, x_end are ranges.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 U64 = npt.NDArray[np.uint64]
+U32 = npt.NDArray[np.uint32]
 I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
+Records = npt.NDArray[Any]
 
 CONSTANT, PIECEWISE, WEIBULL = 0, 1, 2
 NEVER = np.inf
+VECTOR = 8  # doubles in the widest vector registers; arrays that are worked on whole are made up to multiples of it
+
+
+def _record(**fields: str) -> np.dtype[Any]:
+    return np.dtype(list(fields.items()), align=True)
+
+
+# Flags that must be set and clear, and groups of alternatives.
+CONDITION = _record(want="u8", forbid="u8", group="u4", group_end="u4")
+# Holds if any of these is set or any of those clear.
+GROUP = _record(want="u8", forbid="u8")
+MODIFIER = _record(want="u8", forbid="u8")
+# key: in the random numbers; clock: −1 where it has none; memo: first place of its memory, 2³² − 1 without one;
+# state: its own number of the flags that it reads, at the as-of date.
+HAZARD = _record(
+    key="u8", kind="u4", cond="u4", clock="i4", bin="u4", bin_end="u4", mod="u4", mod_end="u4", memo="u4", state="u4"
+)
+# logit: 1 where branches have logits; memo: first place, or −1 − place of its only entry without a memory.
+EVENT = _record(key="u8", cond="u4", logit="u4", branch="u4", branch_end="u4", memo="i4", state="u4")
+BRANCH = _record(mod="u4", mod_end="u4")
+# In order of time (years) and file, with one at infinity behind; entry: its number in its own series;
+# luck: its uniform number among those of the calendar, −1 where it needs none.
+CALENDAR = _record(time="f8", event="u4", entry="u4", luck="i4")
+# Scheduled events at an age (years) of a clock, in file order.
+AGED = _record(age="f8", event="u4", clock="u4")
+# set, clear: flags; start, stop: clocks; end: cause or −1; then ranges of flag_list, of readers (those from
+# `own` on need more care: Weibull, without memory, or their clock is touched, or what has just fired) and of
+# event_readers; class_set, class_keep: bits to set and keep in the outcome classes' own number of the flags
+# that they read.
+EFFECT = _record(
+    set="u8", clear="u8", start="u8", stop="u8", end="i4",
+    flag="u4", flag_end="u4", reader="u4", own="u4", reader_end="u4", event="u4", event_end="u4",
+    class_set="u4", class_keep="u4",
+)  # fmt: skip
+# A hazard or event that reads what an effect changes: the bits to set and keep in its own number of its flags;
+# moved: 1 where its clock is started or stopped.
+READER = _record(which="u4", set="u4", keep="u4", moved="u4")
+# causes: those of the class, or 0 for paths that have not ended.
+OUTCOME = _record(causes="u8", cond="u4")
+# cond: of a flow, −1 for a lump sum; first, last: range of the events that fire a lump sum.
+METER = _record(cond="i4", first="u4", last="u4")
+# horizon: years; the flags at the as-of date; flags that any outcome class or any flow reads; number of lump
+# sums; size of the memory; of the memory of outcome classes (0: none); the classes' own number of flags at first;
+# pairs of uniforms of the calendar that are made at a time.
+WHOLE = _record(
+    horizon="f8", flags="u8", out_reads="u8", meter_reads="u8",
+    lumps="u4", memo="u4", classes="u4", state="u4", luck="i8",
+)  # fmt: skip
 
 
 class Structure(NamedTuple):
-    """Integer arrays and times that every draw shares."""
+    """Everything that every draw shares."""
 
-    horizon: F64  # (1,) years
-    flags0: U64  # (1,) flags at the as-of date
+    whole: Records  # (1,)
     clock0: F64  # (c,) start of each clock in years, inf where it is not running
-    cond_want: U64  # (q,) flags that must be set
-    cond_forbid: U64  # (q,) flags that must be clear
-    cond_group: I64  # (q + 1,) groups of alternatives of each condition
-    group_want: U64  # (g,) any of these set …
-    group_forbid: U64  # (g,) … or any of these clear
-    mod_want: U64  # (m,)
-    mod_forbid: U64  # (m,)
-    haz_kind: I64  # (k,)
-    haz_cond: I64  # (k,)
-    haz_clock: I64  # (k,) −1 where it has none
-    haz_depends: U64  # (k,) flags that its condition or modifiers read
-    haz_bin: I64  # (k + 1,) its age bins
-    haz_mod: I64  # (k + 1,) its modifiers
-    haz_key: U64  # (k,) event key
+    conditions: Records  # (q,)
+    groups: Records  # (g,)
+    modifiers: Records  # (m,)
+    hazards: Records  # (k,)
+    hazard_key: U64  # (k + padding,)
+    weibull: U32  # the hazards that are Weibull
     bin_edge: F64  # (bins,) lower edge of each age bin, years
-    sch_cond: I64  # (s,)
-    sch_key: U64  # (s,)
-    sch_logit: I64  # (s,) 1 where branches have logits
-    sch_branch: I64  # (s + 1,)
-    branch_mod: I64  # (b + 1,)
-    cal_time: F64  # (n + 1,) calendar entries in order of time and file, inf at the end
-    cal_event: I64  # (n + 1,)
-    cal_entry: I64  # (n + 1,) number of the entry in its own series
-    aged_event: I64  # (a,) scheduled events at an age of a clock, in file order
-    aged_clock: I64  # (a,)
-    aged_age: F64  # (a,) years
-    eff_set: U64  # (e,)
-    eff_clear: U64  # (e,)
-    eff_start: U64  # (e,) bit per clock
-    eff_stop: U64  # (e,)
-    eff_end: I64  # (e,) cause, −1 where the path goes on
-    eff_flag: I64  # (e + 1,) into flag_list: the flags that the effect touches
-    flag_list: I64
-    eff_haz: I64  # (e + 1,) into haz_list: the hazards that it may touch, itself included
-    haz_list: I64
-    out_cond: I64  # (o − 1,) the last class is the rest
-    out_cause: U64  # (o − 1,) bit per cause; 0: paths that have not ended
-    out_reads: U64  # (1,) flags that any class reads
-    meter_cond: I64  # (x,) condition of a flow, −1 for a lump sum
-    meter_first: I64  # (x,) first and …
-    meter_last: I64  # (x,) … last + 1 of the events that fire a lump sum
-    meter_reads: U64  # (1,) flags that any flow reads
-    lumps: I64  # (1,) how many meters are lump sums
+    events: Records  # (s,)
+    branches: Records  # (b,)
+    calendar: Records  # (n + 1,)
+    luck_key: U64  # (pairs + padding,) event of a pair of uniforms of the calendar, in order of first use …
+    luck_block: U64  # (pairs + padding,) … and its number in that event's series
+    aged: Records  # (a,)
+    effects: Records  # (e,)
+    flag_list: U32  # the flags that each effect touches
+    readers: Records
+    event_readers: Records
+    outcomes: Records  # (o − 1,) the last class is the rest
+    meters: Records  # (x,)
 
 
 class Values(NamedTuple):
@@ -78,6 +106,17 @@ class Values(NamedTuple):
     factor: F64  # (draw, m) e^parameter
     weight: F64  # (draw, b) probability, or e^logit
     discount: F64  # (draw, x) per year
+
+
+class Draw(NamedTuple):
+    """Numbers of one draw: a row of each of `Values`."""
+
+    bin_rate: F64
+    shape: F64
+    scale: F64
+    factor: F64
+    weight: F64
+    discount: F64
 
 
 class Tally(NamedTuple):
@@ -92,19 +131,81 @@ class Tally(NamedTuple):
     meter_square: F64  # (meter,)
 
 
+class Grid(NamedTuple):
+    """Where times fall on the grid of one simulation."""
+
+    time: F64  # (time + 1,) inf at the end
+    hint: U32  # (bucket,) first grid time that is not before the bucket
+    per_year: F64  # (1,) buckets a year
+    calendar: U32  # (n + 1,) grid place of each calendar entry
+
+
+# A hazard on one path. used: time up to which its exponential has been used, of a Weibull its cumulative hazard
+# then; mult: multiplier in force, 0 where it is off; rate: of the bin of age, of a Weibull 1, and 0 while the
+# clock isn't running; bin: −1 before age 0; bin_end: time at which it ends; most: cumulative Weibull hazard at the
+# horizon; left: of the exponential; drawn: occurrence; state: number of its flags.
+RISK = _record(used="f8", mult="f8", rate="f8", bin_end="f8", most="f8", left="f8", bin="i4", drawn="u4", state="u8")
+
+
 class Work(NamedTuple):
-    """Scratch space of one thread, written anew for each path."""
+    """Scratch space of one thread."""
 
     start: F64  # (c,)
-    starts: I64  # (c,) times that the clock was started on this path
-    left: F64  # (k,) unit exponential not yet consumed
-    base: F64  # (k,) cumulative base hazard at the last refresh
-    mult: F64  # (k,) multiplier in force, 0 where the hazard is off
-    fire: F64  # (k,) time at which it fires
-    drawn: I64  # (k,) occurrence, −1 before the first exponential is drawn
+    starts: U32  # (c,) times that the clock was started on this path
+    risks: Records  # (k,)
+    risk_words: F64  # the same memory as doubles
+    risk_words0: F64  # the risks of the draw at the as-of date
+    uniforms: F64  # left, spare, even and odd in one piece, of which those are parts
+    left: F64  # (k + padding,) the first exponential of each hazard
+    spare: F64  # (k + padding,) the second
+    next: F64  # (k + padding,) the time at which a hazard wants to be looked at
+    next_bits: I64  # the same memory as integers
+    event_state: U32  # (s,) number of the flags that an event reads
+    memo: F64  # (memo,) multipliers and odds of this draw that have been worked out
+    classes: npt.NDArray[np.int32]  # (classes,) outcome classes that have been worked out, −1 where not yet
+    even: F64  # (pairs + padding,) uniforms of the calendar
+    odd: F64
     due: F64  # (a,)
     meter_since: F64  # (x,) discounted time at which the flow began, −1 where it is off
     meter_total: F64  # (x,)
+
+
+# Replicates first … last − 1 of a draw, and the row of the tallies that they are added to.
+JOB = _record(draw="u4", first="u4", last="u4", row="u4")
+# How a path ended: number of events, cause (−1: none), time in years.
+END = _record(events="i8", cause="i8", time="f8")
+
+
+class Scoring(NamedTuple):
+    """What weighted paths are asked for. Quantities: causes, outcome classes, then the flags that are watched."""
+
+    times: F64  # (h,) report times, years
+    watched: U32  # flags
+    first_outcome: I64  # (1,) the number of causes
+    first_state: I64  # (1,) the number of causes and outcome classes
+    ending: U32  # the hazards that end paths and are not Weibull
+    boosted: U32  # other hazards whose boost is not 1
+    boost: F64  # (k,) how many times as often a hazard is sampled as it happens: 0 for those in `ending`
+    tilt: F64  # (b,) how much likelier a branch is made
+    tune: I64  # (1,) cause for which to learn boosts and tilts, −1 for none
+    points: U64  # (replicate, dim) Sobol points, 52 bits
+    place: I64  # (dim,) of each coordinate among `uniforms`
+    pairs: I64  # (1,) of the calendar that are made at once
+
+
+class Score(NamedTuple):
+    """Scratch space of weighted paths of one thread."""
+
+    rate: F64  # (ending,) per year
+    fate: I64  # (ending,) outcome class of the path that it ends
+    fate_of: U64  # (ending,) flags for which that was looked up
+    ended: F64  # (quantity,) mass of the path that has ended
+    now: F64  # (quantity,)
+    shift: U64  # (dim,)
+    happened: F64  # (e,) times that it happened on this path
+    exposure: F64  # (e,) times that it was to be expected
+    with_events: F64  # (e,) the same over all paths, each with the mass that the tuned cause took
+    with_exposure: F64  # (e,)
 
 
 class Log(NamedTuple):

@@ -1,16 +1,22 @@
 """Names → integer arrays: the part of a program that every draw shares."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from itertools import accumulate, pairwise
 from operator import or_
+from typing import Any
 
 import numpy as np
 
 from forecast.deal.spec import Branch, Condition, Effect, Hazard, Modifier, Process, Scheduled
-from forecast.kernels.layout import CONSTANT, PIECEWISE, WEIBULL, Structure
-from forecast.types import F64, I64, U64, calendar_dates, years_between
+from forecast.kernels import layout
+from forecast.kernels.layout import CONSTANT, PIECEWISE, VECTOR, WEIBULL, Records, Structure
+from forecast.types import F64, calendar_dates, years_between
+
+MEMO_BITS = 8  # what reads more flags than this is worked out anew each time
+EVERY = 0xFFFFFFFF
 
 
 @dataclass(frozen=True)
@@ -73,13 +79,10 @@ class _Conditions:
         """Masks of all conditions seen."""
         masks = [_literals(c.all, self.flags) for c in self.seen]
         groups = [[_literals(g, self.flags) for g in c.any] for c in self.seen]
-        flat = [g for gs in groups for g in gs]
+        ranges = _ranges([len(g) for g in groups])
         return {
-            "cond_want": _u64(m[0] for m in masks),
-            "cond_forbid": _u64(m[1] for m in masks),
-            "cond_group": _pointer(len(g) for g in groups),
-            "group_want": _u64(g[0] for g in flat),
-            "group_forbid": _u64(g[1] for g in flat),
+            "conditions": _records(layout.CONDITION, ((*m, *r) for m, r in zip(masks, ranges, strict=True))),
+            "groups": _records(layout.GROUP, (g for gs in groups for g in gs)),
         }
 
 
@@ -87,16 +90,18 @@ def _union(masks: Iterator[int]) -> int:
     return reduce(or_, masks, 0)
 
 
-def _u64(values: Iterator[int] | Sequence[int]) -> U64:
-    return np.array(list(values), dtype=np.uint64)
+def _records(dtype: np.dtype[Any], rows: Iterable[tuple[Any, ...]]) -> Records:
+    return np.array(list(rows), dtype=dtype)
 
 
-def _i64(values: Iterator[int] | Sequence[int]) -> I64:
-    return np.array(list(values), dtype=np.int64)
+def _u32(values: Iterable[int]) -> np.ndarray:
+    return np.array(list(values), dtype=np.uint32)
 
 
-def _pointer(lengths: Iterator[int] | Sequence[int]) -> I64:
-    return np.concatenate([[0], np.cumsum(list(lengths), dtype=np.int64)]).astype(np.int64)
+def _ranges(lengths: Sequence[int]) -> list[tuple[int, int]]:
+    """First and last + 1 of things of these lengths laid end to end."""
+    ends = list(accumulate(lengths, initial=0))
+    return list(pairwise(ends))
 
 
 def branches_of(process: Process) -> list[tuple[Scheduled, Branch]]:
@@ -132,94 +137,144 @@ class _Lowering:
         self.clocks = {c.id: n for n, c in enumerate(process.clocks)}
         self.causes = {c.id: n for n, c in enumerate(process.causes)}
         self.conditions = _Conditions(self.flags)
+        self.initially = _mask([f.id for f in process.flags if f.initially], self.flags)
+        events = [(s.when, [m for b in s.branches for m in b.modifiers]) for s in process.scheduled]
+        self.reads = [self.depends(*x) for x in (*((h.when, h.modifiers) for h in process.hazards), *events)]
 
     def start(self) -> dict[str, np.ndarray]:
         """State at the as-of date."""
         p = self.process
         starts = [years_between(p.as_of, c.running_since) if c.running_since else np.inf for c in p.clocks]
+        reads, meters = self.class_reads(), meters_of(p)
+        metered = _union(self.conditions.reads(m.condition) for m in meters if m.condition)
+        lumps = sum(m.condition is None for m in meters)
+        classes = 1 << len(reads) if len(reads) <= MEMO_BITS else 0
+        row = (p.horizon, self.initially, _mask_of(reads), metered, lumps, self.memo_size(), classes)
         return {
-            "horizon": np.array([p.horizon]),
-            "flags0": _u64([_mask([f.id for f in p.flags if f.initially], self.flags)]),
+            "whole": _records(layout.WHOLE, [(*row, _local(reads, self.initially), VECTOR)]),
             "clock0": np.array(starts, dtype=np.float64),
         }
 
-    def depends(self, h: Hazard) -> int:
-        """Flags that a hazard's condition or modifiers read."""
-        modifiers = Condition(all=tuple(m.when for m in h.modifiers if m.when))
-        return self.conditions.reads(h.when) | self.conditions.reads(modifiers)
+    def depends(self, when: Condition, modifiers: Iterable[Modifier]) -> list[int]:
+        """Flags that a condition and modifiers read."""
+        literals = Condition(all=tuple(m.when for m in modifiers if m.when))
+        return _bits(self.conditions.reads(when) | self.conditions.reads(literals))
+
+    def class_reads(self) -> list[int]:
+        """Flags that the outcome classes read."""
+        return _bits(_union(self.conditions.reads(o.when) for o in self.process.outcomes if o.when))
+
+    def memory(self) -> Iterator[tuple[int, int]]:
+        """First place, and size, of what hazards, then events, remember by their own number of their flags.
+
+        A hazard has one place a number, an event one for each branch. One that reads too many flags has no
+        memory: 2³² − 1, or for an event −1 − the place of its only entry, which is written anew each time.
+        """
+        place = 0
+        widths = [0] * len(self.process.hazards) + [len(s.branches) for s in self.process.scheduled]
+        for flags, width in zip(self.reads, widths, strict=True):
+            remembers = len(flags) <= MEMO_BITS
+            size = max(width, 1) << len(flags) if remembers else width
+            yield (place if remembers else -1 - place if width else EVERY), size
+            place += size
+
+    def memo_size(self) -> int:
+        """Places of the memory in all."""
+        return sum(size for _, size in self.memory())
 
     def hazards(self) -> dict[str, np.ndarray]:
         """Hazards, their age bins and all modifiers."""
         hazards = self.process.hazards
         modifiers = [_literals((m.when,) if m.when else (), self.flags) for _, m in modifiers_of(self.process)]
+        bins, mods = _ranges([len(e) for e in self.edges]), _ranges([len(h.modifiers) for h in hazards])
+        places = [place for place, _ in self.memory()]
+        rows = [
+            (
+                event_key(h.id),
+                _kind(h, self.edges[k]),
+                self.conditions.add(h.when),
+                self.clocks[h.clock] if h.clock else -1,
+                *bins[k],
+                *mods[k],
+                places[k],
+                _local(self.reads[k], self.initially),
+            )
+            for k, h in enumerate(hazards)
+        ]
+        keys = [event_key(h.id) for h in hazards]
         return {
-            "mod_want": _u64(m[0] for m in modifiers),
-            "mod_forbid": _u64(m[1] for m in modifiers),
-            "haz_kind": _i64(_kind(h, e) for h, e in zip(hazards, self.edges, strict=True)),
-            "haz_cond": _i64(self.conditions.add(h.when) for h in hazards),
-            "haz_clock": _i64(self.clocks[h.clock] if h.clock else -1 for h in hazards),
-            "haz_depends": _u64(self.depends(h) for h in hazards),
-            "haz_bin": _pointer(len(e) for e in self.edges),
-            "haz_mod": _pointer(len(h.modifiers) for h in hazards),
-            "haz_key": _u64(event_key(h.id) for h in hazards),
+            "modifiers": _records(layout.MODIFIER, modifiers),
+            "hazards": _records(layout.HAZARD, rows),
+            "hazard_key": np.array([*keys, *[0] * _padding(len(keys))], dtype=np.uint64),
+            "weibull": _u32(k for k, h in enumerate(hazards) if h.weibull_shape),
             "bin_edge": np.concatenate([*self.edges, np.zeros(0)]),
         }
 
     def scheduled(self, calendar: Sequence[tuple[float, int, int]]) -> dict[str, np.ndarray]:
         """Scheduled events, their branches, and when they are due."""
-        events = self.process.scheduled
-        aged = [(n, s.at_age) for n, s in enumerate(events) if s.at_age]
+        events, n_haz = self.process.scheduled, len(self.process.hazards)
         before = sum(len(h.modifiers) for h in self.process.hazards)
+        branches, places = _ranges([len(s.branches) for s in events]), [place for place, _ in self.memory()]
+        rows = [
+            (
+                event_key(s.id),
+                self.conditions.add(s.when),
+                int(any(b.logit for b in s.branches)),
+                *branches[n],
+                places[n_haz + n],
+                _local(self.reads[n_haz + n], self.initially),
+            )
+            for n, s in enumerate(events)
+        ]
+        mods = _ranges([before, *(len(b.modifiers) for _, b in branches_of(self.process))])[1:]
+        aged = [(s.at_age.age, n, self.clocks[s.at_age.clock]) for n, s in enumerate(events) if s.at_age]
         return {
-            "sch_cond": _i64(self.conditions.add(s.when) for s in events),
-            "sch_key": _u64(event_key(s.id) for s in events),
-            "sch_logit": _i64(int(any(b.logit for b in s.branches)) for s in events),
-            "sch_branch": _pointer(len(s.branches) for s in events),
-            "branch_mod": before + _pointer(len(b.modifiers) for _, b in branches_of(self.process)),
-            "cal_time": np.array([*(t for t, _, _ in calendar), np.inf]),
-            "cal_event": _i64([*(s for _, s, _ in calendar), len(events)]),
-            "cal_entry": _i64([*(n for _, _, n in calendar), 0]),
-            "aged_event": _i64(n for n, _ in aged),
-            "aged_clock": _i64(self.clocks[a.clock] for _, a in aged),
-            "aged_age": np.array([a.age for _, a in aged], dtype=np.float64),
+            "events": _records(layout.EVENT, rows),
+            "branches": _records(layout.BRANCH, mods),
+            "aged": _records(layout.AGED, aged),
+            **_calendar_arrays(events, calendar),
         }
 
     def effects(self) -> dict[str, np.ndarray]:
-        """Effects, and the flags and hazards that each may touch."""
-        effects = firings_of(self.process)[1]
-        touched = [sorted({self.flags[x] for x in (*e.set, *e.clear)}) for e in effects]
-        refreshed = [self.refreshed(n, e) for n, e in enumerate(effects)]
+        """Effects, the flags that each may touch, and what reads those."""
+        effects, n_haz = firings_of(self.process)[1], len(self.process.hazards)
+        touched, plain, own, events, classes = [], [], [], [], self.class_reads()
+        special = {k for k, h in enumerate(self.process.hazards) if h.weibull_shape or len(self.reads[k]) > MEMO_BITS}
+        rows = []
+        for n, e in enumerate(effects):
+            new, old = _mask(e.set, self.flags), _mask(e.clear, self.flags)
+            touched.append(_bits(new | old))
+            reading = {k for k, f in enumerate(self.reads) if (new | old) & _mask_of(f)}
+            turns = [(_local(f, new), EVERY - _local(f, old)) for f in self.reads]
+            moved = {k for k, h in enumerate(self.process.hazards) if h.clock in {*e.start, *e.stop}}
+            careful = sorted(moved | (reading & special) | ({n} if n < n_haz else set()))
+            plain.append([(k, *turns[k], 0) for k in sorted(reading - set(careful)) if k < n_haz])
+            own.append([(k, *turns[k], int(k in moved)) for k in careful])
+            events.append([(k - n_haz, *turns[k], 0) for k in sorted(reading) if k >= n_haz])
+            end = self.causes[e.end] if e.end else -1
+            clocks = _mask(e.start, self.clocks), _mask(e.stop, self.clocks)
+            rows.append(((new, old, *clocks, end), (_local(classes, new), EVERY - _local(classes, old))))
+        readers = _ranges([n for a, b in zip(plain, own, strict=True) for n in (len(a), len(b))])
+        ranges = zip(
+            *(_ranges([len(t) for t in touched]), readers[::2], readers[1::2], _ranges([len(t) for t in events])),
+            strict=True,
+        )
         return {
-            "eff_set": _u64(_mask(e.set, self.flags) for e in effects),
-            "eff_clear": _u64(_mask(e.clear, self.flags) for e in effects),
-            "eff_start": _u64(_mask(e.start, self.clocks) for e in effects),
-            "eff_stop": _u64(_mask(e.stop, self.clocks) for e in effects),
-            "eff_end": _i64(self.causes[e.end] if e.end else -1 for e in effects),
-            "eff_flag": _pointer(len(t) for t in touched),
-            "flag_list": _i64([f for t in touched for f in t]),
-            "eff_haz": _pointer(len(t) for t in refreshed),
-            "haz_list": _i64([k for t in refreshed for k in t]),
+            "effects": _records(
+                layout.EFFECT,
+                ((*row, *f, *a, b[1], *t, *last) for (row, last), (f, a, b, t) in zip(rows, ranges, strict=True)),
+            ),
+            "flag_list": _u32(f for t in touched for f in t),
+            "readers": _records(layout.READER, (x for a, b in zip(plain, own, strict=True) for x in (*a, *b))),
+            "event_readers": _records(layout.READER, (x for t in events for x in t)),
         }
-
-    def refreshed(self, n: int, e: Effect) -> list[int]:
-        """Hazards that effect `n` may change: they read one of its flags or clocks, or are what has just fired."""
-        changes, clocks = _mask((*e.set, *e.clear), self.flags), {*e.start, *e.stop}
-        hazards = enumerate(self.process.hazards)
-        return [k for k, h in hazards if k == n or self.depends(h) & changes or h.clock in clocks]
 
     def outputs(self) -> dict[str, np.ndarray]:
         """Outcome classes and meters."""
-        outcomes, meters, q = self.process.outcomes[:-1], meters_of(self.process), self.conditions
-        return {
-            "out_cond": _i64(q.add(o.when) for o in outcomes),
-            "out_cause": _u64(_mask(o.causes, self.causes) for o in outcomes),
-            "out_reads": _u64([_union(q.reads(o.when) for o in outcomes if o.when)]),
-            "meter_cond": _i64(q.add(m.condition) if m.condition is not None else -1 for m in meters),
-            "meter_first": _i64(m.firings[0] for m in meters),
-            "meter_last": _i64(m.firings[1] for m in meters),
-            "meter_reads": _u64([_union(q.reads(m.condition) for m in meters if m.condition)]),
-            "lumps": _i64([sum(m.condition is None for m in meters)]),
-        }
+        q = self.conditions
+        outcomes = [(_mask(o.causes, self.causes), q.add(o.when)) for o in self.process.outcomes[:-1]]
+        meters = [(q.add(m.condition) if m.condition is not None else -1, *m.firings) for m in meters_of(self.process)]
+        return {"outcomes": _records(layout.OUTCOME, outcomes), "meters": _records(layout.METER, meters)}
 
 
 def structure_of(process: Process, edges: Sequence[F64]) -> tuple[Structure, list[str]]:
@@ -228,6 +283,40 @@ def structure_of(process: Process, edges: Sequence[F64]) -> tuple[Structure, lis
     calendar, notes = _calendar(process)
     fields = {**lower.start(), **lower.hazards(), **lower.scheduled(calendar), **lower.effects(), **lower.outputs()}
     return Structure(**fields, **lower.conditions.arrays()), notes
+
+
+def _bits(mask: int) -> list[int]:
+    """Numbers of the bits that are set."""
+    return [f for f in range(mask.bit_length()) if mask >> f & 1]
+
+
+def _mask_of(bits: Iterable[int]) -> int:
+    return sum(1 << f for f in bits)
+
+
+def _local(flags: Sequence[int], mask: int) -> int:
+    """Those flags of a mask, as a number with one bit for each of `flags`; 0 where those are too many to number."""
+    return sum(1 << j for j, f in enumerate(flags) if mask >> f & 1) & EVERY
+
+
+def _padding(n: int) -> int:
+    """How many to add for a whole number of vectors, one at least."""
+    return max(VECTOR, -(-n // VECTOR) * VECTOR) - n
+
+
+def _calendar_arrays(events: Sequence[Scheduled], calendar: Sequence[tuple[float, int, int]]) -> dict[str, np.ndarray]:
+    """The calendar, and the pairs in which its uniforms are made, in order of first use."""
+    pairs: dict[tuple[int, int], int] = {}
+    rows: list[tuple[float, int, int, int]] = []
+    for t, s, entry in calendar:
+        chance = len(events[s].branches) > 1
+        rows.append((t, s, entry, 2 * pairs.setdefault((s, entry // 2), len(pairs)) + entry % 2 if chance else -1))
+    padding = [0] * _padding(len(pairs))
+    return {
+        "calendar": _records(layout.CALENDAR, [*rows, (np.inf, len(events), 0, -1)]),
+        "luck_key": np.array([*(event_key(events[s].id) for s, _ in pairs), *padding], dtype=np.uint64),
+        "luck_block": np.array([*(block for _, block in pairs), *padding], dtype=np.uint64),
+    }
 
 
 def _kind(h: Hazard, edges: F64) -> int:

@@ -8,14 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecast.deal.spec import Flag, Modifier, Process
-from forecast.kernels import gsmp
 from forecast.process.compile import compile_process
 from forecast.process.draws import Draws
 from forecast.simulate import PathLog, record_paths, simulate
 from forecast.types import calendar_dates
 from tests.reference.processes import random_process
 
-cumulative, inverse = (getattr(f, "py_func", f) for f in (gsmp.cumulative, gsmp.inverse))
 numbers = st.integers(0, 400)
 seeds = st.integers(0, 2**64 - 1)
 FEW = settings(max_examples=4 if os.environ.get("NUMBA_DISABLE_JIT") == "1" else 40)
@@ -138,16 +136,3 @@ def test_counts_keep_their_laws(number, seed):
     assert (counts.state >= 0).all()
     squares = counts.consequence[:, -1] ** 2 / 30
     assert (counts.consequence_square >= squares * (1 - 1e-9) - 1e-12).all()  # Cauchy–Schwarz
-
-
-@FEW
-@given(number=numbers, age=st.floats(1e-6, 20.0))
-def test_the_inverse_takes_the_cumulative_hazard_back(number, age):
-    program = compile_process(*random_process(number))
-    s, v = program.structure, program.values
-    for k in range(len(s.haz_kind)):
-        used = cumulative(s, v, 0, k, age)
-        later = cumulative(s, v, 0, k, age * 1.01)
-        assert 0.0 <= used <= later
-        if later > used > 1e-250:  # the hazard acts at this age, so its inverse is one point
-            assert abs(inverse(s, v, 0, k, used) - age) <= 1e-9 * age + 1e-9 * age / (later / used - 1.0)

@@ -7,6 +7,7 @@ arrays. It is fed the same variates as the kernel, so the paths must be identica
 import hashlib
 import math
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from forecast.deal.spec import Branch, Condition, Effect, Hazard, Process, Scheduled
 from forecast.kernels import arith
@@ -39,15 +40,27 @@ class Numbers:
         return [float(x) for x in value] if getattr(value, "ndim", 0) else float(value)
 
 
+TINY = 1e-300  # of the kernel: what is left of an exponential is never 0
+MEMO_BITS = 8  # of the kernel: hazards that read more flags are settled only when their multiplier changes
+
+
 @dataclass
 class Risk:
     """A hazard's own luck and how much of it is used."""
 
-    count: int = -1
+    count: int = 0
     left: float = 0.0
-    base: float = 0.0
+    used: float = 0.0  # up to which time; of a Weibull, up to which cumulative hazard
     mult: float = 0.0
+    rate: float = 0.0
+    bin: int = -1
+    bin_end: float = math.inf
+    most: float = 0.0
     fire: float = math.inf
+
+    @property
+    def next(self) -> float:
+        return min(self.fire, self.bin_end)
 
 
 @dataclass
@@ -69,8 +82,9 @@ class Twin:
 
     def uniform(self, event: str, occurrence: int) -> float:
         key = int.from_bytes(hashlib.blake2b(event.encode(), digest_size=4).digest(), "little")
-        words = (occurrence, key, self.r, self.d, self.seed & 0xFFFFFFFF, self.seed >> 32)
-        a, b, _, _ = plain(arith.philox)(*(arith.U(w) for w in words))
+        words = (occurrence // 2, key, self.r, self.d, self.seed & 0xFFFFFFFF, self.seed >> 32)
+        random = plain(arith.philox)(*(arith.U(w) for w in words))
+        a, b = random[2:] if occurrence % 2 else random[:2]
         return (float((int(a) >> 6) << 26 | int(b) >> 6) + 0.5) / 2.0**52
 
     def exponential(self, event: str, occurrence: int) -> float:
@@ -95,49 +109,61 @@ class Twin:
         rate = self.numbers[h.rate]
         return list(zip(self.edges[h.rate], rate, strict=False)) if isinstance(rate, list) else [(0.0, rate)]
 
-    def cumulative(self, h: Hazard, age: float) -> float:
+    def weibull(self, h: Hazard, t: float) -> float:
+        """Cumulative hazard at time t."""
+        age = t - self.start_of(h)
         if age <= 0.0:
             return 0.0
-        if h.weibull_shape:
-            return plain(arith.power)(age / self.numbers[h.weibull_scale], self.numbers[h.weibull_shape])
-        bins, total = self.bins(h), 0.0
-        for (low, rate), (high, _) in zip(bins, [*bins[1:], (math.inf, 0.0)], strict=True):
-            if age <= high:
-                return total + rate * (age - low)
-            total += rate * (high - low)
-        raise AssertionError
-
-    def inverse(self, h: Hazard, target: float) -> float:
-        if h.weibull_shape:
-            return self.numbers[h.weibull_scale] * plain(arith.power)(target, 1.0 / self.numbers[h.weibull_shape])
-        bins, total = self.bins(h), 0.0
-        for (low, rate), (high, _) in zip(bins, [*bins[1:], (math.inf, 0.0)], strict=True):
-            inside = rate * (high - low) if rate > 0.0 else 0.0
-            if rate > 0.0 and total + inside >= target:
-                return low + (target - total) / rate
-            total += inside
-        return math.inf
+        return plain(arith.power)(age / self.numbers[h.weibull_scale], self.numbers[h.weibull_shape])
 
     def start_of(self, h: Hazard) -> float:
         return self.clocks[h.clock] if h.clock else 0.0
 
+    def enter_bin(self, h: Hazard, n: int) -> None:
+        risk, bins, start = self.risks[h.id], self.bins(h), self.start_of(h)
+        risk.bin, risk.rate = n, bins[n][1] if n >= 0 else 0.0
+        risk.bin_end = start + bins[n + 1][0] if n + 1 < len(bins) else math.inf
+
+    def look_up_age(self, h: Hazard) -> None:
+        """Where a hazard stands whose clock has just been started, stopped or first read."""
+        risk, start = self.risks[h.id], self.start_of(h)
+        if h.weibull_shape:
+            risk.rate = 1.0 if start < math.inf else 0.0
+            risk.used, risk.most = self.weibull(h, self.t), self.weibull(h, self.process.horizon)
+            return
+        risk.used = self.t
+        if start == math.inf:
+            risk.bin, risk.rate, risk.bin_end = -1, 0.0, math.inf
+        else:
+            self.enter_bin(h, sum(start + low <= self.t for low, _ in self.bins(h)) - 1)
+
     def settle(self, h: Hazard) -> None:
         risk = self.risks[h.id]
-        if risk.mult > 0.0:
-            now = self.cumulative(h, self.t - self.start_of(h))
-            risk.left = max(risk.left - risk.mult * (now - risk.base), 0.0)
-            risk.base = now
+        if h.weibull_shape:
+            now = self.weibull(h, self.t) if risk.rate > 0.0 else 0.0
+            used = risk.mult * (now - risk.used)
+        else:
+            now = self.t
+            used = risk.mult * risk.rate * (now - risk.used)
+        risk.left, risk.used = max(risk.left - used, TINY), now
 
-    def arm(self, h: Hazard) -> None:
-        risk, start = self.risks[h.id], self.start_of(h)
-        risk.mult, risk.fire = 0.0, math.inf
-        if start == math.inf or not self.holds(h.when):
-            return
-        if risk.count < 0:
-            risk.count, risk.left = 0, self.exponential(h.id, 0)
-        risk.mult = self.factor(h.modifiers)
-        risk.base = self.cumulative(h, self.t - start)
-        risk.fire = max(start + self.inverse(h, risk.base + risk.left / risk.mult), self.t)
+    def multiplier(self, h: Hazard) -> float:
+        return self.factor(h.modifiers) if self.holds(h.when) else 0.0
+
+    def aim(self, h: Hazard) -> None:
+        risk = self.risks[h.id]
+        rate = risk.mult * risk.rate
+        risk.fire = math.inf
+        if rate > 0.0 and not h.weibull_shape:
+            risk.fire = self.t + risk.left / rate
+        elif rate > 0.0 and risk.used + risk.left / rate <= risk.most:
+            power = plain(arith.power)(risk.used + risk.left / rate, 1.0 / self.numbers[h.weibull_shape])
+            risk.fire = max(self.start_of(h) + self.numbers[h.weibull_scale] * power, self.t)
+
+    def end_bin(self, h: Hazard) -> None:
+        self.settle(h)
+        self.enter_bin(h, self.risks[h.id].bin + 1)
+        self.aim(h)
 
     def reads(self, h: Hazard) -> set[str]:
         literals = [*h.when.all, *(x for g in h.when.any for x in g), *(m.when for m in h.modifiers if m.when)]
@@ -148,23 +174,38 @@ class Twin:
     def apply(self, effect: Effect, fired: Hazard | None) -> None:
         new = (self.flags | set(effect.set)) - set(effect.clear)
         changed, touched = new ^ self.flags, {*effect.start, *effect.stop}
-        if effect.end is None:
-            refresh = [h for h in self.process.hazards if self.reads(h) & changed or h.clock in touched]
-            for h in refresh:
-                self.settle(h)
-            for c in effect.stop:
-                self.clocks[c] = math.inf
-            for c in effect.start:
-                self.clocks[c] = self.t
-                self.starts[c] += 1
-            self.flags = new
-            for s in self.process.scheduled:
-                if s.at_age and s.at_age.clock in touched:
-                    self.due[s.id] = self.clocks[s.at_age.clock] + s.at_age.age
-            for h in self.process.hazards:
-                if h in refresh or h is fired:
-                    self.arm(h)
         self.flags = new
+        if effect.end is not None:
+            return
+        reading = [h for h in self.process.hazards if self.reads(h) & {*effect.set, *effect.clear}]
+        moved = [h for h in self.process.hazards if h.clock in touched]
+        special = [h for h in reading if h.weibull_shape or len(self.reads(h)) > MEMO_BITS]
+        plain = [h for h in reading if changed and h not in (*moved, *special, fired)]
+        for h in (*plain, *moved):
+            self.settle(h)
+        for c in effect.stop:
+            self.clocks[c] = math.inf
+        for c in effect.start:
+            self.clocks[c] = self.t
+            self.starts[c] += 1
+        for s in self.process.scheduled:
+            if s.at_age and s.at_age.clock in touched:
+                self.due[s.id] = self.clocks[s.at_age.clock] + s.at_age.age
+        for h in self.process.hazards:
+            if h in (*plain, *moved, *special, fired):
+                self.turn(h, moved=h in moved, settled=h in plain or h is fired)
+
+    def turn(self, h: Hazard, *, moved: bool, settled: bool) -> None:
+        """Give a hazard its new multiplier, under the flags and clocks as they are now."""
+        m, risk = self.multiplier(h), self.risks[h.id]
+        if moved:
+            self.look_up_age(h)
+        elif not settled:
+            if m == risk.mult:
+                return
+            self.settle(h)
+        risk.mult = m
+        self.aim(h)
 
     def choose(self, s: Scheduled, entry: int) -> Branch:
         branches = sorted(s.branches, key=lambda b: b.probability is None and b.logit is None)
@@ -175,14 +216,11 @@ class Twin:
             weights = [self.numbers[b.probability] for b in branches[:-1]]
         else:
             weights = [plain(arith.exp)(self.numbers[b.logit]) * self.factor(b.modifiers) for b in branches[:-1]]
-            total = 1.0
-            for w in weights:
-                total += w
-            u *= total
-        reached = 0.0
-        for b, w in zip(branches, weights, strict=False):
-            reached += w
-            if u < reached:
+        reached = list(accumulate(weights, initial=0.0))[1:]
+        if not branches[0].probability:
+            reached = [x / (1.0 + reached[-1]) for x in reached]
+        for b, limit in zip(branches, reached, strict=False):
+            if u < limit:
                 return b
         return branches[-1]
 
@@ -207,19 +245,25 @@ class Twin:
         self.due = {s.id: self.clocks[s.at_age.clock] + s.at_age.age for s in process.scheduled if s.at_age}
         self.due = {k: t if t >= 0.0 else math.inf for k, t in self.due.items()}
         for h in process.hazards:
-            self.arm(h)
+            self.risks[h.id].left = self.exponential(h.id, 0)
+            self.look_up_age(h)
+            self.risks[h.id].mult = self.multiplier(h)
+            self.aim(h)
         history, calendar = History(), self.calendar()
         order = {s.id: n for n, s in enumerate(process.scheduled)}
         while history.cause is None:
-            hazard = min(process.hazards, key=lambda h: self.risks[h.id].fire, default=None)
-            t_hazard = self.risks[hazard.id].fire if hazard else math.inf
+            hazard = min(process.hazards, key=lambda h: self.risks[h.id].next, default=None)
+            t_hazard = self.risks[hazard.id].next if hazard else math.inf
             aged = min(((t, order[id_]) for id_, t in self.due.items()), default=(math.inf, 0))
             t_next, n_next = min(aged, calendar[0][:2] if calendar else (math.inf, 0))
             if t_hazard < t_next and t_hazard <= process.horizon:
                 self.t, risk = t_hazard, self.risks[hazard.id]
+                if risk.bin_end == t_hazard:
+                    self.end_bin(hazard)
+                    continue
+                self.settle(hazard)
                 risk.count += 1
                 risk.left = self.exponential(hazard.id, risk.count)
-                risk.base = self.cumulative(hazard, self.t - self.start_of(hazard))
                 event, branch, effect = hazard.id, "", hazard.effect
             elif t_next <= process.horizon:
                 self.t, s = t_next, process.scheduled[n_next]

@@ -276,7 +276,7 @@ def test_conserved_amounts_may_cancel_by_products():
     lost = {"id": "lost", "label": "", "unit": "1", "amount": ["amount"], "sign": -1, "when": [], "conserved": "g"}
     program = compile_process(small(consequences=[*consequences, lost]), draws())
     np.testing.assert_allclose(program.consequence_amount.sum(axis=1), 0.0, atol=1e-12)
-    assert len(program.structure.meter_cond) == 1
+    assert len(program.structure.meters) == 1
 
 
 def test_a_derived_parameter_does_not_depend_on_how_many_draws_there_are():
