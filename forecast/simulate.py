@@ -193,27 +193,25 @@ def _placed(program: Program, grid: F64) -> Grid:
 def scratch(program: Program) -> Work:
     """Scratch space for one thread."""
     s = program.structure
-    whole, n_meter, padded = s.whole[0], len(s.meters), len(s.hazard_key)
+    whole, n_meter, padded = s.whole[0], len(s.meters), len(s.key)
     risks, soon = np.zeros(len(s.hazards), RISK), np.full(padded, np.inf)
     words = risks.view(np.float64)
-    uniforms = np.zeros(2 * padded + 2 * len(s.luck_key))
-    left, spare, even, odd = np.split(uniforms, np.cumsum([padded, padded, len(s.luck_key)]))
+    first = np.zeros(2 * padded)
     return Work(
         start=np.zeros(len(s.clock0)),
-        starts=np.zeros(len(s.clock0), np.uint32),
         risks=risks,
         risk_words=words,
         risk_words0=np.zeros(len(words)),
-        uniforms=uniforms,
-        left=left,
-        spare=spare,
+        first=first,
+        left=first[:padded],
+        spare=first[padded:],
         next=soon,
         next_bits=soon.view(np.int64),
         event_state=np.zeros(len(s.events), np.uint32),
+        event_left=np.zeros(len(s.events)),
+        event_drawn=np.zeros(len(s.events), np.uint32),
         memo=np.zeros(int(whole["memo"])),
         classes=np.full(int(whole["classes"]), -1, np.int32),
-        even=even,
-        odd=odd,
         due=np.zeros(len(s.aged)),
         meter_since=np.zeros(n_meter),
         meter_total=np.zeros(n_meter),

@@ -20,6 +20,7 @@ U = np.uint64
 ZERO, ONE = U(0), U(1)
 MAX_STEPS = 1_000_000  # events on one path
 TINY = 1e-300  # what is left of an exponential is never 0, so that at rate 0 it lasts for ever
+OTHER = 1 << 32  # occurrences from here on choose between several branches
 UNKNOWN, OFF = -1.0, -2.0  # in what is remembered of a draw
 NONE = np.uint32(0xFFFFFFFF)  # for the place of a memory
 
@@ -85,8 +86,16 @@ def weight_of(s, x, b, flags):
 
 
 @inner
+def hazard_of(p):
+    """−log(1 − p): the unit exponentials that are shorter than this have probability p."""
+    if p < 1e-3:
+        return p * (1.0 + p * (0.5 + p * (1.0 / 3.0 + p * (0.25 + p * 0.2))))
+    return -log(1.0 - p) if p < 1.0 else np.inf
+
+
+@inner
 def odds(s, x, event, flags, out, at):
-    """Write the cumulative probabilities of the branches of a scheduled event, or that it is off."""
+    """Write the odds of a scheduled event: −log P(its rest), then the shares of the others, added up; or OFF."""
     n = s.events[event]
     if not holds(s, n["cond"], flags):
         out[at] = OFF
@@ -95,11 +104,10 @@ def odds(s, x, event, flags, out, at):
     total = 0.0
     for b in range(first, last - 1):
         total += weight_of(s, x, b, flags)
-        out[at + b - first] = total
-    out[at + last - 1 - first] = np.inf
-    if n["logit"] != 0:
-        for b in range(first, last - 1):
-            out[at + b - first] /= 1.0 + total
+        out[at + 1 + b - first] = total
+    for b in range(first, last - 1):
+        out[at + 1 + b - first] = out[at + 1 + b - first] / total if b + 2 < last else np.inf
+    out[at] = hazard_of(total / (1.0 + total) if n["logit"] != 0 else total)
 
 
 @inner
@@ -303,7 +311,7 @@ def prepare(s, x, w):
 
 @inner
 def draw_all(key, left, spare, d, r, seed):
-    """Make the first two uniforms of every hazard."""
+    """Make the first two uniforms of every hazard and event."""
     for k in range(key.size):
         left[k], spare[k] = pair(seed, d, r, key[k], 0)
 
@@ -329,23 +337,50 @@ def draw_again(s, w, d, r, k, seed):
 
 
 @inner
-def draw_calendar(key, block, even, odd, first, last, d, r, seed):
-    """Make pairs first … last − 1 of the calendar's uniforms."""
-    for j in range(first, last):
-        even[j], odd[j] = pair(seed, d, r, key[j], block[j])
+def event_again(s, w, d, r, event, seed):
+    """Make a new exponential for a scheduled event, whose last one is used up."""
+    n, place = w.event_drawn[event] + 1, s.hazards.size + event
+    w.event_drawn[event] = n
+    if n & 1 == 0:
+        even, odd = pair(seed, d, r, s.events[event]["key"], n >> 1)
+        w.event_left[event], w.spare[place] = -log(even), -log(odd)
+    else:
+        w.event_left[event] = w.spare[place]
+
+
+@inner
+def choose(s, w, d, r, event, at, seed):
+    """Branch of a scheduled event: its number over all branches; the rest is its last one.
+
+    An event has one exponential, of which each of its dates uses −log P(rest), until it is used up: then, with
+    the right probability, one of the other branches comes about. A series of talks is thus one number, whose
+    order is kept when the odds change.
+    """
+    last = s.events[event]["branch_end"] - 1
+    if w.event_left[event] > w.memo[at]:
+        w.event_left[event] -= w.memo[at]
+        return last
+    b = s.events[event]["branch"]
+    if b + 1 < last:
+        u = uniform(seed, d, r, s.events[event]["key"], OTHER + np.int64(w.event_drawn[event]))
+        while u >= w.memo[at + 1 + b - s.events[event]["branch"]]:
+            b += 1
+    event_again(s, w, d, r, event, seed)
+    return b
 
 
 @inlined
 def begin(s, x, w, d, r, seed):
     """Put the scratch space into the state at the as-of date."""
-    draw_all(s.hazard_key, w.left, w.spare, d, r, seed)
+    draw_all(s.key, w.left, w.spare, d, r, seed)
     exponentials(w.left)
     exponentials(w.spare)
     copy(w.risk_words, w.risk_words0)
     for c in range(w.start.size):
-        w.start[c], w.starts[c] = s.clock0[c], 0
+        w.start[c] = s.clock0[c]
     for n in range(w.event_state.size):
-        w.event_state[n] = s.events[n]["state"]
+        w.event_state[n], w.event_drawn[n] = s.events[n]["state"], 0
+        w.event_left[n] = w.left[s.hazards.size + n]
     for k in range(s.hazards.size):
         risk = w.risks[k]
         left = w.left[k]
@@ -380,9 +415,7 @@ def move_clocks(s, w, e, t):
     for c in range(w.start.size):
         bit = ONE << U(c)
         if (touched & bit) != ZERO:
-            started = (s.effects[e]["start"] & bit) != ZERO
-            w.start[c] = t if started else np.inf
-            w.starts[c] += 1 if started else 0
+            w.start[c] = t if (s.effects[e]["start"] & bit) != ZERO else np.inf
     for a in range(w.due.size):
         if (touched & (ONE << U(s.aged[a]["clock"]))) != ZERO:
             w.due[a] = w.start[s.aged[a]["clock"]] + s.aged[a]["age"]
@@ -496,7 +529,7 @@ def run_path(s, x, w, g, tally, path_log, d, r, seed):
     """
     whole = s.whole[0]
     horizon, flags, classes = whole["horizon"], whole["flags"], whole["state"]
-    cause, t, n_haz, steps, p, ready = -1, 0.0, s.hazards.size, 0, 0, 0
+    cause, t, n_haz, steps, p = -1, 0.0, s.hazards.size, 0, 0
     begin(s, x, w, d, r, seed)
     outcome = np.int64(class_now(s, w, flags, classes))
     tally.outcome[0, outcome] += 1
@@ -509,33 +542,19 @@ def run_path(s, x, w, g, tally, path_log, d, r, seed):
         t, event = entry["time"], entry["event"]
         if t_aged <= limit and (t_aged < t or (t_aged == t and s.aged[a]["event"] < event)):  # at an age of a clock
             t, event = t_aged, s.aged[a]["event"]
-            occurrence = w.starts[s.aged[a]["clock"]]
             w.due[a] = np.inf
             a, t_aged = first_due(w.due)
             at = odds_now(s, x, w, event, flags)
             if at < 0:
                 continue
-            b = 0
-            if s.events[event]["branch_end"] - s.events[event]["branch"] > 1:
-                u = uniform(seed, d, r, s.events[event]["key"], occurrence)
-                while u >= w.memo[at + b]:
-                    b += 1
-            e = n_haz + s.events[event]["branch"] + b
+            e = n_haz + choose(s, w, d, r, event, at, seed)
             i = slot(g, t)
         elif t <= limit:  # on a date
             p += 1
             at = odds_now(s, x, w, event, flags)
             if at < 0:
                 continue
-            b, luck = 0, np.int64(entry["luck"])
-            if luck >= 0:
-                if luck >= 2 * ready:
-                    first, ready = ready, min(max(ready + s.whole[0]["luck"], (luck >> 1) + 1), s.luck_key.size)
-                    draw_calendar(s.luck_key, s.luck_block, w.even, w.odd, first, ready, d, r, seed)
-                u = w.odd[luck >> 1] if luck & 1 else w.even[luck >> 1]
-                while u >= w.memo[at + b]:
-                    b += 1
-            e = n_haz + s.events[event]["branch"] + b
+            e = n_haz + choose(s, w, d, r, event, at, seed)
             i = np.int64(g.calendar[p - 1])
         elif t_haz > horizon:
             break

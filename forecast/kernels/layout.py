@@ -41,9 +41,8 @@ HAZARD = _record(
 # logit: 1 where branches have logits; memo: first place, or −1 − place of its only entry without a memory.
 EVENT = _record(key="u8", cond="u4", logit="u4", branch="u4", branch_end="u4", memo="i4", state="u4")
 BRANCH = _record(mod="u4", mod_end="u4")
-# In order of time (years) and file, with one at infinity behind; entry: its number in its own series;
-# luck: its uniform number among those of the calendar, −1 where it needs none.
-CALENDAR = _record(time="f8", event="u4", entry="u4", luck="i4")
+# In order of time (years) and file, with one at infinity behind.
+CALENDAR = _record(time="f8", event="u4")
 # Scheduled events at an age (years) of a clock, in file order.
 AGED = _record(age="f8", event="u4", clock="u4")
 # set, clear: flags; start, stop: clocks; end: cause or −1; then ranges of flag_list, of readers (those from
@@ -63,11 +62,10 @@ OUTCOME = _record(causes="u8", cond="u4")
 # cond: of a flow, −1 for a lump sum; first, last: range of the events that fire a lump sum.
 METER = _record(cond="i4", first="u4", last="u4")
 # horizon: years; the flags at the as-of date; flags that any outcome class or any flow reads; number of lump
-# sums; size of the memory; of the memory of outcome classes (0: none); the classes' own number of flags at first;
-# pairs of uniforms of the calendar that are made at a time.
+# sums; size of the memory; of the memory of outcome classes (0: none); the classes' own number of flags at first.
 WHOLE = _record(
     horizon="f8", flags="u8", out_reads="u8", meter_reads="u8",
-    lumps="u4", memo="u4", classes="u4", state="u4", luck="i8",
+    lumps="u4", memo="u4", classes="u4", state="u4",
 )  # fmt: skip
 
 
@@ -80,14 +78,12 @@ class Structure(NamedTuple):
     groups: Records  # (g,)
     modifiers: Records  # (m,)
     hazards: Records  # (k,)
-    hazard_key: U64  # (k + padding,)
+    key: U64  # (k + s + padding,) of hazards, then events
     weibull: U32  # the hazards that are Weibull
     bin_edge: F64  # (bins,) lower edge of each age bin, years
     events: Records  # (s,)
     branches: Records  # (b,)
     calendar: Records  # (n + 1,)
-    luck_key: U64  # (pairs + padding,) event of a pair of uniforms of the calendar, in order of first use …
-    luck_block: U64  # (pairs + padding,) … and its number in that event's series
     aged: Records  # (a,)
     effects: Records  # (e,)
     flag_list: U32  # the flags that each effect touches
@@ -151,20 +147,19 @@ class Work(NamedTuple):
     """Scratch space of one thread."""
 
     start: F64  # (c,)
-    starts: U32  # (c,) times that the clock was started on this path
     risks: Records  # (k,)
     risk_words: F64  # the same memory as doubles
     risk_words0: F64  # the risks of the draw at the as-of date
-    uniforms: F64  # left, spare, even and odd in one piece, of which those are parts
-    left: F64  # (k + padding,) the first exponential of each hazard
-    spare: F64  # (k + padding,) the second
+    first: F64  # (2, k + s + padding) in one piece: the first exponential of each hazard and event, then the second
+    left: F64  # (k + s + padding,) the first of them
+    spare: F64  # (k + s + padding,) the next of each that an even number was drawn of
     next: F64  # (k + padding,) the time at which a hazard wants to be looked at
     next_bits: I64  # the same memory as integers
     event_state: U32  # (s,) number of the flags that an event reads
+    event_left: F64  # (s,) what is left of its exponential
+    event_drawn: U32  # (s,) times that it has turned out otherwise than by its rest
     memo: F64  # (memo,) multipliers and odds of this draw that have been worked out
     classes: npt.NDArray[np.int32]  # (classes,) outcome classes that have been worked out, −1 where not yet
-    even: F64  # (pairs + padding,) uniforms of the calendar
-    odd: F64
     due: F64  # (a,)
     meter_since: F64  # (x,) discounted time at which the flow began, −1 where it is off
     meter_total: F64  # (x,)
@@ -189,19 +184,21 @@ class Scoring(NamedTuple):
     tilt: F64  # (b,) how much likelier a branch is made
     tune: I64  # (1,) cause for which to learn boosts and tilts, −1 for none
     points: U64  # (replicate, dim) Sobol points, 52 bits
-    place: I64  # (dim,) of each coordinate among `uniforms`
-    pairs: I64  # (1,) of the calendar that are made at once
+    place: I64  # (dim,) of each coordinate among `first`
+    touches: npt.NDArray[np.bool_]  # (e,) whether an effect can change what the weight falls by, or what is reported
+    fates: npt.NDArray[np.bool_]  # (e,) whether it can change what becomes of paths that end
+    special: npt.NDArray[np.bool_]  # (s,) whether an event has branches that end the path or are tilted
 
 
 class Score(NamedTuple):
     """Scratch space of weighted paths of one thread."""
 
     rate: F64  # (ending,) per year
-    fate: I64  # (ending,) outcome class of the path that it ends
-    fate_of: U64  # (ending,) flags for which that was looked up
+    taken: F64  # (ending,) mass that it has taken under the flags as they are
     ended: F64  # (quantity,) mass of the path that has ended
     now: F64  # (quantity,)
     shift: U64  # (dim,)
+    learns: npt.NDArray[np.bool_]  # (1,) whether boosts and tilts are to be learnt
     happened: F64  # (e,) times that it happened on this path
     exposure: F64  # (e,) times that it was to be expected
     with_events: F64  # (e,) the same over all paths, each with the mass that the tuned cause took

@@ -151,7 +151,7 @@ class _Lowering:
         classes = 1 << len(reads) if len(reads) <= MEMO_BITS else 0
         row = (p.horizon, self.initially, _mask_of(reads), metered, lumps, self.memo_size(), classes)
         return {
-            "whole": _records(layout.WHOLE, [(*row, _local(reads, self.initially), VECTOR)]),
+            "whole": _records(layout.WHOLE, [(*row, _local(reads, self.initially))]),
             "clock0": np.array(starts, dtype=np.float64),
         }
 
@@ -201,11 +201,9 @@ class _Lowering:
             )
             for k, h in enumerate(hazards)
         ]
-        keys = [event_key(h.id) for h in hazards]
         return {
             "modifiers": _records(layout.MODIFIER, modifiers),
             "hazards": _records(layout.HAZARD, rows),
-            "hazard_key": np.array([*keys, *[0] * _padding(len(keys))], dtype=np.uint64),
             "weibull": _u32(k for k, h in enumerate(hazards) if h.weibull_shape),
             "bin_edge": np.concatenate([*self.edges, np.zeros(0)]),
         }
@@ -227,12 +225,14 @@ class _Lowering:
             for n, s in enumerate(events)
         ]
         mods = _ranges([before, *(len(b.modifiers) for _, b in branches_of(self.process))])[1:]
+        keys = [event_key(x.id) for x in (*self.process.hazards, *events)]
         aged = [(s.at_age.age, n, self.clocks[s.at_age.clock]) for n, s in enumerate(events) if s.at_age]
         return {
             "events": _records(layout.EVENT, rows),
             "branches": _records(layout.BRANCH, mods),
             "aged": _records(layout.AGED, aged),
-            **_calendar_arrays(events, calendar),
+            "calendar": _records(layout.CALENDAR, [*((t, s) for t, s, _ in calendar), (np.inf, len(events))]),
+            "key": np.array([*keys, *[0] * _padding(len(keys))], dtype=np.uint64),
         }
 
     def effects(self) -> dict[str, np.ndarray]:
@@ -302,21 +302,6 @@ def _local(flags: Sequence[int], mask: int) -> int:
 def _padding(n: int) -> int:
     """How many to add for a whole number of vectors, one at least."""
     return max(VECTOR, -(-n // VECTOR) * VECTOR) - n
-
-
-def _calendar_arrays(events: Sequence[Scheduled], calendar: Sequence[tuple[float, int, int]]) -> dict[str, np.ndarray]:
-    """The calendar, and the pairs in which its uniforms are made, in order of first use."""
-    pairs: dict[tuple[int, int], int] = {}
-    rows: list[tuple[float, int, int, int]] = []
-    for t, s, entry in calendar:
-        chance = len(events[s].branches) > 1
-        rows.append((t, s, entry, 2 * pairs.setdefault((s, entry // 2), len(pairs)) + entry % 2 if chance else -1))
-    padding = [0] * _padding(len(pairs))
-    return {
-        "calendar": _records(layout.CALENDAR, [*rows, (np.inf, len(events), 0, -1)]),
-        "luck_key": np.array([*(event_key(events[s].id) for s, _ in pairs), *padding], dtype=np.uint64),
-        "luck_block": np.array([*(block for _, block in pairs), *padding], dtype=np.uint64),
-    }
 
 
 def _kind(h: Hazard, edges: F64) -> int:

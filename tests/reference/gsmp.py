@@ -11,6 +11,7 @@ from itertools import accumulate
 
 from forecast.deal.spec import Branch, Condition, Effect, Hazard, Process, Scheduled
 from forecast.kernels import arith
+from forecast.kernels.gsmp import hazard_of
 from forecast.process.draws import Draws
 from forecast.types import calendar_dates, years_between
 
@@ -187,7 +188,6 @@ class Twin:
             self.clocks[c] = math.inf
         for c in effect.start:
             self.clocks[c] = self.t
-            self.starts[c] += 1
         for s in self.process.scheduled:
             if s.at_age and s.at_age.clock in touched:
                 self.due[s.id] = self.clocks[s.at_age.clock] + s.at_age.age
@@ -207,22 +207,28 @@ class Twin:
         risk.mult = m
         self.aim(h)
 
-    def choose(self, s: Scheduled, entry: int) -> Branch:
+    def choose(self, s: Scheduled) -> Branch:
+        """One exponential an event: each date uses −log P(rest) of it, and what uses it up is another branch."""
         branches = sorted(s.branches, key=lambda b: b.probability is None and b.logit is None)
-        if len(branches) == 1:
-            return branches[0]
-        u = self.uniform(s.id, entry)
         if branches[0].probability:
             weights = [self.numbers[b.probability] for b in branches[:-1]]
         else:
-            weights = [plain(arith.exp)(self.numbers[b.logit]) * self.factor(b.modifiers) for b in branches[:-1]]
-        reached = list(accumulate(weights, initial=0.0))[1:]
-        if not branches[0].probability:
-            reached = [x / (1.0 + reached[-1]) for x in reached]
-        for b, limit in zip(branches, reached, strict=False):
-            if u < limit:
-                return b
-        return branches[-1]
+            weights = [
+                plain(arith.exp)(self.numbers[b.logit]) * self.factor(b.modifiers) if b.logit else 0.0
+                for b in branches[:-1]
+            ]
+        reached = list(accumulate(weights, initial=0.0))
+        total, luck = reached[-1], self.luck[s.id]
+        used = plain(hazard_of)(total / (1.0 + total) if branches[0].logit else total)
+        if luck.left > used:
+            luck.left -= used
+            return branches[-1]
+        u = self.uniform(s.id, 2**32 + luck.count)
+        luck.count += 1
+        luck.left = self.exponential(s.id, luck.count)
+        return next(
+            b for b, top in zip(branches, [x / total for x in reached[1:-1]] + [math.inf], strict=False) if u < top
+        )
 
     def calendar(self) -> list[tuple[float, int, int]]:
         entries = []
@@ -240,7 +246,7 @@ class Twin:
         self.clocks = {
             c.id: years_between(process.as_of, c.running_since) if c.running_since else math.inf for c in process.clocks
         }
-        self.starts = dict.fromkeys(self.clocks, 0)
+        self.luck = {s.id: Risk(left=self.exponential(s.id, 0)) for s in process.scheduled}
         self.risks = {h.id: Risk() for h in process.hazards}
         self.due = {s.id: self.clocks[s.at_age.clock] + s.at_age.age for s in process.scheduled if s.at_age}
         self.due = {k: t if t >= 0.0 else math.inf for k, t in self.due.items()}
@@ -268,12 +274,12 @@ class Twin:
             elif t_next <= process.horizon:
                 self.t, s = t_next, process.scheduled[n_next]
                 if s.at_age:
-                    self.due[s.id], entry = math.inf, self.starts[s.at_age.clock]
+                    self.due[s.id] = math.inf
                 else:
-                    entry = calendar.pop(0)[2]
+                    calendar.pop(0)
                 if not self.holds(s.when):
                     continue
-                chosen = self.choose(s, entry)
+                chosen = self.choose(s)
                 hazard, event, branch, effect = None, s.id, chosen.id, chosen.effect
             else:
                 break
