@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Iterable
 from datetime import date
+from math import isnan
 
 import click
 import numpy as np
@@ -111,4 +112,6 @@ class Console:
 
 
 def _row(label: str, mean: float, lower: float, upper: float, mcse: float) -> str:
+    if isnan(mean):
+        return f"{label:<53} {'?':>6}   below {upper:.2g}; too few paths for a figure"
     return f"{label:<53} {mean:6.1%}   {lower:5.1%} – {upper:5.1%}   ± {mcse:.2%}"

@@ -31,6 +31,7 @@ def build_forecast(
     attrs: Mapping[str, Any],
     base_rates: xr.Dataset | None = None,
     storylines: xr.Dataset | None = None,
+    estimates: xr.Dataset | None = None,
     *,
     labels: Mapping[str, str] | None = None,
 ) -> xr.DataTree:
@@ -43,8 +44,8 @@ def build_forecast(
         holds whole days since the as-of date and ends at the horizon.
     attrs
         Provenance: what `schema.REQUIRED_ATTRS` lists, but for the number of the schema.
-    base_rates, storylines
-        Groups from `forecast.analysis`; None where there are none.
+    base_rates, storylines, estimates
+        Groups from `forecast.analysis` and `forecast.refine`; None where there are none.
     labels
         Labels of parameters, where known; a parameter without one is called by its name.
 
@@ -56,7 +57,7 @@ def build_forecast(
     """
     if abs(float(counts.grid[-1]) - program.horizon) > 1e-9:
         raise ForecastError(f"grid: must end at the horizon, {program.horizon:g} years (got {counts.grid[-1]:g})")
-    estimates = {
+    by_counting = {
         name: (dim, getattr(counts, dim), summarise(getattr(counts, dim), counts.replicates))
         for name, dim in schema.PROBABILITY_DIMS.items()
     }
@@ -65,14 +66,16 @@ def build_forecast(
         {**attrs, "Conventions": schema.CONVENTIONS, "schema": schema.SCHEMA},
         **_coordinates(program, counts),
         **_parameters(draws, labels or {}),
-        **{f"{name}_mcse": s["mcse"] for name, (_, _, s) in estimates.items()},
+        **{f"{name}_mcse": s["mcse"] for name, (_, _, s) in by_counting.items()},
         consequence_amount=_rounded(counts.consequence / counts.replicates),
         consequence_mcse=consequence_mcse(counts),
     )
-    counted = {name: c for name, (_, c, _) in estimates.items()} | {"event_frequency": counts.fired}
+    counted = {name: c for name, (_, c, _) in by_counting.items()} | {"event_frequency": counts.fired}
     root = fixed.assign({name: _share(name, c, counts.replicates) for name, c in counted.items()})
-    summary = {f"{dim}_{k}": v for dim, _, s in estimates.values() for k, v in s.items()}
+    summary = {f"{dim}_{k}": v for dim, _, s in by_counting.values() for k, v in s.items()}
     groups = {"/": root, "/summary": schema.dataset("/summary", **summary), "/paths": _paths(log, counts.replicates)}
+    if estimates is not None:
+        groups["/estimates"] = estimates
     if storylines is not None and storylines.sizes["storyline"]:
         groups["/storylines"] = storylines
     if base_rates is not None and base_rates.sizes["mechanism"]:

@@ -30,7 +30,8 @@ from forecast.estimands import build_forecast, forecast_invariants
 from forecast.inputs import Inputs, load
 from forecast.process.compile import Program, compile_process
 from forecast.process.draws import Draws
-from forecast.schema import PROBABILITY_DIMS
+from forecast.refine import PATHS, Figures, Wanted, estimates_dataset, figures, refined, wanted_of
+from forecast.report.tables import headlines
 from forecast.simulate import record_paths, simulate
 from forecast.types import F64, monthly_grid, years_between
 
@@ -38,8 +39,9 @@ type Progress = Callable[[str, int, int], None]
 
 SAMPLE_PATHS = 40_000  # paths whose whole history is kept, for storylines and conditional frequencies
 CHAINS = 4
-PILOT = 64  # paths a draw of the run that tells how many are needed
-MAX_PATHS = 2_000_000_000
+PILOT = 32  # weighted paths a draw of the run that tells how many are needed
+DRAW_COST = 1000.0  # weighted paths that take as long as drawing one more set of parameters
+MAX_DRAWS, MAX_REPLICATES = 40_000, 65_536
 FIT_DRAWS = 1000  # draws a chain of every fit: fewer would fail the gate; a forecast may use fewer of them
 
 
@@ -56,13 +58,19 @@ class RunSettings:
     seed: int = 1
     threads: int | None = None
     archive: Path = Path("outputs")
-    precision: float | None = None  # Monte Carlo standard error wanted of each headline probability, instead of `paths`
+    precision: float | None = None  # standard error wanted of each headline, of draws and paths together
+    weighted: int | None = None  # weighted paths a draw; as many as take about as long as `paths`, if None
     command: str = "forecast.run_forecast(...)"
 
     @property
     def replicates(self) -> int:
         """Paths a draw, rounded up."""
         return max(1, -(-self.paths // self.n_draw))
+
+    @property
+    def weighted_replicates(self) -> int:
+        """Weighted paths a draw, a power of two."""
+        return self.weighted or _power(min(self.paths, PATHS) / self.n_draw)
 
     @property
     def n_draw(self) -> int:
@@ -124,10 +132,21 @@ def simulate_deal(
     rates = base_rate_table(program, log, deal.file.base_rates)
     stories = storyline_table(program, log, settings.replicates)
     labels = {id_: p.label for id_, p in deal.file.parameters.items()}
-    tree = build_forecast(program, counts, log, draws, dict(attrs), rates, stories, labels=labels)
+    progress("estimate", 0, 1)
+    estimates = _estimates(inputs, program, settings)
+    progress("estimate", 1, 1)
+    tree = build_forecast(program, counts, log, draws, dict(attrs), rates, stories, estimates, labels=labels)
     if problems := forecast_invariants(tree):
         raise AssertionError("a forecast broke its own rules: " + "; ".join(problems))
     return program, tree
+
+
+def _estimates(inputs: Inputs, program: Program, settings: RunSettings) -> xr.Dataset:
+    """Headlines, causes and outcome classes by the estimator that suits each."""
+    wanted = wanted_of(program, describe(inputs.deal).headline, inputs.deal.horizon)
+    seed, replicates, threads = settings.seed, settings.weighted_replicates, settings.threads
+    found = figures(program, wanted, seed=seed, replicates=replicates, threads=threads)
+    return estimates_dataset(refined(found, program, seed=seed, replicates=replicates, threads=threads))
 
 
 def used_draws(inputs: Inputs, calibration: Calibration, settings: RunSettings) -> Draws:
@@ -153,6 +172,9 @@ def run_forecast(inputs: Inputs, settings: RunSettings | None = None, progress: 
     notes: tuple[str, ...] = ()
     if settings.precision is not None:
         settings, notes = precise(inputs, draws, settings)
+        if settings.n_draw > draws.n_draw:
+            calibration, gate = calibrate_deal(inputs, settings, progress)
+            draws = used_draws(inputs, calibration, settings)
     attrs = _attrs(inputs, settings, calibration, gate)
     program, tree = simulate_deal(inputs, draws, settings, attrs, progress)
     description = describe(deal)
@@ -187,55 +209,84 @@ def run_sweep(
     if gate.problems:
         raise ForecastError("the calibration fails its checks, so nothing was swept:\n" + "\n".join(gate.problems))
     base = used_draws(inputs, calibration, settings)
-    figures = []
+    found: list[Figures] = []
     for n, (cell, variant) in enumerate(zip(cells, variants, strict=True)):
-        figures.append(_headline_figures(variant, hold(base, cell.fixed), settings))
+        found.append(_headline(variant, hold(base, cell.fixed), settings))
         progress("sweep", n + 1, len(cells))
     labels = [label for label, _, _, _ in describe(deal).headline]
-    dataset = assemble(axes, labels, figures, settings.replicates, _attrs(inputs, settings, calibration, gate))
+    dataset = assemble(axes, labels, found, _attrs(inputs, settings, calibration, gate))
     path = Archive(settings.archive).write_dataset(dataset, kind="sweep")
     return dataset.assign_attrs(path=str(path))
 
 
 def precise(inputs: Inputs, draws: Draws, settings: RunSettings) -> tuple[RunSettings, tuple[str, ...]]:
-    """Take as many paths as the precision asked for needs; return the settings, and what was done in words.
+    """Choose draws and weighted paths a draw for the precision asked for; return the settings, and that in words.
 
-    A pilot run gives p_d for each draw d of D and each headline probability. With R paths a draw its Monte
-    Carlo standard error, given the draws, is sqrt(mean(p_d(1 − p_d)) / (D·R)); the largest of them decides.
+    A pilot gives, for each headline, the variance b between the draws' probabilities (times the autocorrelation of
+    the draws) and the variance w of one path. D draws with R paths each leave b/D + w/(D·R). With the draws that
+    there are, R makes up for the rest. Where they alone leave more than is asked for, more are drawn: then
+    R = sqrt(w/b · cost of a draw/cost of a path) makes the same error cheapest, and D follows.
     """
     target = settings.precision or 0.0
     if not 1e-6 <= target < 0.5:
         raise ForecastError(f"--precision {target}: must be from 0.000001 to less than 0.5")
-    pilot = replace(settings, paths=PILOT * draws.n_draw, precision=None)
-    p = _headline_figures(inputs, draws, pilot)
-    variance = (p * (1.0 - p)).mean(axis=0) * PILOT / (PILOT - 1)
-    needed = float(np.ceil(1.02 * variance.max(initial=0.0) / (draws.n_draw * target**2)))
-    replicates = max(int(needed), 2)
-    if replicates * draws.n_draw > MAX_PATHS:
-        raise ForecastError(
-            f"--precision {target}: would take {needed * draws.n_draw:,.0f} paths; at most {MAX_PATHS:,} are run"
-        )
-    label = describe(inputs.deal).headline[int(variance.argmax())][0]
-    note = f"precision {target:g}: {replicates:,} paths for each of {draws.n_draw:,} draws; “{label}” needed the most"
-    return replace(settings, paths=replicates * draws.n_draw), (note,)
-
-
-def _headline_figures(inputs: Inputs, draws: Draws, settings: RunSettings) -> F64:
-    """Per-draw fractions (draw, headline) of one cell."""
     program = compile_process(expand(inputs.deal), draws)
-    headline = describe(inputs.deal).headline
-    days = sorted({day for _, _, _, day in headline} | {inputs.deal.horizon})
-    grid = np.array([years_between(inputs.deal.as_of, d) for d in days])
-    counts = simulate(program, seed=settings.seed, replicates=settings.replicates, grid=grid, threads=settings.threads)
-    columns = []
-    for _, variable, name, day in headline:
-        source, names = {
-            "state_probability": (counts.state, program.flags),
-            "outcome_probability": (counts.outcome, program.outcomes),
-            "cumulative_incidence": (counts.cause, program.causes),
-        }[variable]
-        columns.append(source[:, days.index(day), names.index(name)] / counts.replicates)
-    return np.stack(columns, axis=1)
+    wanted = [Wanted(*h) for h in describe(inputs.deal).headline]
+    found = figures(program, wanted, seed=settings.seed, replicates=PILOT, threads=settings.threads)
+    path = found.noise * PILOT
+    slow = np.array([_autocorrelation(p) for p in found.p.T])
+    draw = np.maximum(found.p.var(axis=0, ddof=1) - found.noise, 0.0) * slow
+    plans = [_split(d, w, draws.n_draw, target) for d, w in zip(draw, path, strict=True)]
+    n_draw, replicates = (max(plan[k] for plan in plans) for k in (0, 1))
+    if n_draw > MAX_DRAWS or replicates > MAX_REPLICATES:
+        least = float(np.sqrt(draw.max(initial=0.0) / MAX_DRAWS + path.max(initial=0.0) / (MAX_DRAWS * MAX_REPLICATES)))
+        raise ForecastError(
+            f"--precision {target}: would take {n_draw:,} draws of the parameters with {replicates:,} paths each; at "
+            f"most {MAX_DRAWS:,} and {MAX_REPLICATES:,} are run, which gives about {least:.1g}"
+        )
+    hardest = int(np.argmax(draw / n_draw + path / (n_draw * replicates)))
+    parts = [float(np.sqrt(v)) for v in (draw[hardest] / n_draw, path[hardest] / (n_draw * replicates))]
+    note = (
+        f"precision {target:g}: {n_draw:,} draws with {replicates:,} weighted paths each; of "
+        f"“{wanted[hardest].label}”, which needs the most, the draws leave ± {parts[0]:.2g}, the paths ± {parts[1]:.2g}"
+    )
+    return replace(settings, draws=n_draw, weighted=replicates), (note,)
+
+
+def _split(draw: float, path: float, n_draw: int, target: float) -> tuple[int, int]:
+    """Draws, and paths a draw, for one headline with these variances of a draw and of a path."""
+    left = target**2 - draw / n_draw
+    if left > 0.0:
+        replicates = path / (n_draw * left)
+        if replicates <= 16.0 * np.sqrt(max(path, 1e-300) / max(draw, 1e-300) * DRAW_COST) or draw == 0.0:
+            return n_draw, _power(replicates)
+    replicates = _power(float(np.sqrt(path / draw * DRAW_COST)))
+    needed = (draw + path / replicates) / target**2
+    return max(n_draw, int(np.ceil(needed / CHAINS)) * CHAINS), replicates
+
+
+def _power(replicates: float) -> int:
+    """Paths a draw that `estimate` can run: 2 or more, a power of two."""
+    return 1 << max(1, int(np.ceil(np.log2(max(replicates, 2.0)))))
+
+
+def _autocorrelation(p: F64) -> float:
+    """How many draws of a chain are worth one independent draw, for probabilities in the order of the chains."""
+    from arviz_stats.base import array_stats
+
+    n = len(p) // CHAINS
+    if n < 4 or p.std() == 0.0:
+        return 1.0
+    ess = float(array_stats.ess(p[: n * CHAINS].reshape(CHAINS, n), chain_axis=0, draw_axis=1, method="mean"))
+    return max(1.0, len(p) / ess) if np.isfinite(ess) and ess > 0.0 else 1.0
+
+
+def _headline(inputs: Inputs, draws: Draws, settings: RunSettings) -> Figures:
+    """Estimate the headlines of one cell of a sweep."""
+    program = compile_process(expand(inputs.deal), draws)
+    wanted = [Wanted(*h) for h in describe(inputs.deal).headline]
+    replicates = settings.weighted_replicates
+    return figures(program, wanted, seed=settings.seed, replicates=replicates, threads=settings.threads)
 
 
 # ---- runs in the archive -------------------------------------------------------------------------
@@ -292,16 +343,12 @@ def replay_path(run_id: str, archive: Path, number: int) -> Iterator[str]:
 
 def headline_rows(tree: xr.DataTree) -> list[tuple[str, float, float, float, float]]:
     """(label, mean, lower, upper, mcse) of each headline probability of a stored forecast."""
-    rows = []
-    summary = tree["summary"].to_dataset()
-    times = tree["time"].to_numpy()
-    for label, variable, name, day in json.loads(tree.attrs["headline"]):
-        dim = PROBABILITY_DIMS[variable]
-        t = int(np.searchsorted(times, np.datetime64(day), side="right")) - 1
-        k = list(tree[dim].to_numpy()).index(name)
-        mean, lower, upper, mcse = (float(summary[f"{dim}_{q}"][t, k]) for q in ("mean", "lower", "upper", "mcse"))
-        rows.append((label, mean, lower, upper, mcse))
-    return rows
+    asked = [
+        (label, variable, name, date.fromisoformat(day))
+        for label, variable, name, day in json.loads(tree.attrs["headline"])
+    ]
+    found = [(h.label, h.estimate) for h in headlines(tree, asked)]
+    return [(label, e.mean, e.lower, e.upper, e.mcse) for label, e in found]
 
 
 def _stored(run: Run, archive: Path) -> tuple[Inputs, Calibration]:

@@ -210,14 +210,50 @@ _BASE_RATES: Mapping[str, Variable] = {
     "explanation": Variable(("mechanism",), "U", "", "why they differ", "from the deal file; empty where it has none"),
 }  # fmt: skip
 
+_ESTIMATES: Mapping[str, Variable] = {
+    **{
+        f"estimate_{k}": Variable(("estimate",), dtype, "", text, what, coord=True)
+        for k, dtype, text, what in (
+            ("label", "U", "what is estimated", "headline, cause or outcome class, in words"),
+            ("variable", "U", "probability that it refines", "name of a variable of the root group"),
+            ("name", "U", "which one of it", "name on that variable's last dim"),
+            ("date", "M8[ns]", "date", "the probability is that by, or at, this date"),
+        )
+    },
+    "estimate_method": Variable(
+        ("estimate",), "U", "", "how it was estimated",
+        "weighted paths, importance sampling; or why there is no figure: too few paths, no path reached it",
+    ),
+    "estimate_probability": Variable(
+        ("draw", "estimate"), "f8", "1", "probability, by draw", "from weighted paths: no multiple of 1 / replicates"
+    ),
+    "estimate_mean": Variable(
+        ("estimate",), "f8", "1", "the probability to report", "mean over draws; NaN where it rests on too few paths"
+    ),
+    "estimate_lower": Variable(("estimate",), "f8", "1", "5% quantile over draws", "after their noise is taken out"),
+    "estimate_upper": Variable(
+        ("estimate",), "f8", "1", "95% quantile over draws",
+        "after their noise is taken out; where there are too few paths the one-sided 95% bound",
+    ),
+    "estimate_mcse": Variable(
+        ("estimate",), "f8", "1", "Monte Carlo standard error of the mean",
+        "from the difference of two independent groups of paths of each draw",
+    ),
+    "estimate_ess": Variable(
+        ("estimate",), "f8", "1", "effective number of paths",
+        "(sum of x)^2 / sum of x^2 over the paths' contributions x; below 100 no figure is given",
+    ),
+}  # fmt: skip
+
 GROUPS: Mapping[str, Mapping[str, Variable]] = {
     "/": _ROOT,
     "/summary": {**_summary("outcome"), **_summary("cause"), **_summary("state")},
+    "/estimates": _ESTIMATES,
     "/storylines": _STORYLINES,
     "/paths": _PATHS,
     "/base_rates": _BASE_RATES,
 }
-_OPTIONAL_GROUPS = ("/storylines", "/paths", "/base_rates")
+_OPTIONAL_GROUPS = ("/estimates", "/storylines", "/paths", "/base_rates")
 
 # What `forecast sweep` writes: one Dataset whose leading dims are the swept names.
 SWEEP: Mapping[str, Variable] = {

@@ -13,7 +13,8 @@ from forecast.deal.check_numbers import noises
 from forecast.deal.model import Deal
 from forecast.errors import DealFileError
 from forecast.process.draws import Draws
-from forecast.types import F64
+from forecast.refine import Figures, interval
+from forecast.schema import described_sweep
 
 MAX_CELLS = 10_000
 
@@ -91,11 +92,7 @@ def hold(draws: Draws, fixed: Mapping[str, float]) -> Draws:
 
 
 def assemble(
-    axes: Mapping[str, Sequence[Any]],
-    labels: Sequence[str],
-    figures: Sequence[F64],
-    replicates: int,
-    attrs: Mapping[str, str | int],
+    axes: Mapping[str, Sequence[Any]], labels: Sequence[str], figures: Sequence[Figures], attrs: Mapping[str, str | int]
 ) -> xr.Dataset:
     """Put the cells of a sweep into one Dataset whose dims are the swept names.
 
@@ -106,37 +103,30 @@ def assemble(
     labels
         Headline labels.
     figures
-        For each cell (draw, headline): fraction of a draw's paths, the same paths in every cell.
-    replicates
-        Paths a draw.
+        For each cell the headlines, by weighted paths with the same draws and the same luck in every cell.
     attrs
         Provenance.
     """
-    p = np.stack(figures)  # (cell, draw, headline)
-    n_draw = p.shape[1]
+    p = np.stack([f.p for f in figures])  # (cell, draw, headline)
     difference = p - p[0]
+    mean, lower, upper = (np.stack(x) for x in zip(*(interval(f) for f in figures), strict=True))
     shape = tuple(len(v) for v in axes.values())
     dims = (*axes, "headline")
-    noise = np.sqrt((p * (1 - p)).mean(axis=1) / max(n_draw * replicates, 1))
     arrays = {
-        "headline_mean": (p.mean(axis=1), "probability"),
-        "headline_lower": (np.quantile(p, 0.05, axis=1), "5 % quantile over draws"),
-        "headline_upper": (np.quantile(p, 0.95, axis=1), "95 % quantile over draws"),
-        "headline_mcse": (noise, "Monte Carlo standard error of the probability"),
-        "headline_difference": (difference.mean(axis=1), "paired difference from the first cell"),
-        "headline_difference_mcse": (
-            difference.std(axis=1, ddof=1) / np.sqrt(n_draw),
-            "standard error of the paired difference, over draws",
-        ),
+        "headline_mean": mean,
+        "headline_lower": lower,
+        "headline_upper": upper,
+        "headline_mcse": np.stack([f.mcse for f in figures]),
+        "headline_difference": difference.mean(axis=1),
+        "headline_difference_mcse": difference.std(axis=1, ddof=1) / np.sqrt(p.shape[1]),
     }
     coords: dict[str, Any] = {
         name: (name, [v if not isinstance(v, bool) else str(v).lower() for v in vs]) for name, vs in axes.items()
     }
-    return xr.Dataset(
-        {
-            name: (dims, values.reshape(*shape, len(labels)), {"units": "1", "long_name": long_name})
-            for name, (values, long_name) in arrays.items()
-        },
-        coords={**coords, "headline": list(labels)},
-        attrs={**attrs, "axes": ",".join(axes)},
+    return described_sweep(
+        xr.Dataset(
+            {name: (dims, values.reshape(*shape, len(labels))) for name, values in arrays.items()},
+            coords={**coords, "headline": list(labels)},
+            attrs={**attrs, "axes": ",".join(axes)},
+        )
     )

@@ -26,7 +26,7 @@ FRACTION, HALF, ONE, TWO_52_BITS = (
 BELOW_ONE = 1.0 - 2.0**-53
 
 LN2_HI, LN2_LO, INV_LN2 = 6.93147180369123816490e-01, 1.90821492927058770002e-10, 1.44269504088896338700
-# Coefficients of log and exp: fdlibm (Sun Microsystems, 1993), e_log.c and e_exp.c; below 1 ulp.
+# Coefficients of log: fdlibm (Sun Microsystems, 1993), e_log.c; below 1 ulp. Of exp: its series.
 LG1, LG2, LG3, LG4 = (
     6.666666666666735130e-01,
     3.999999999940941908e-01,
@@ -34,8 +34,7 @@ LG1, LG2, LG3, LG4 = (
     2.222219843214978396e-01,
 )
 LG5, LG6, LG7 = 1.818357216161805012e-01, 1.531383769920937332e-01, 1.479819860511658591e-01
-P1, P2, P3 = 1.66666666666666019037e-01, -2.77777777770155933842e-03, 6.61375632143793436117e-05
-P4, P5 = -1.65339022054652515390e-06, 4.13813679705723846039e-08
+T3, T4, T5, T6, T7, T8, T9, T10, T11, T12, T13 = (1.0 / math.factorial(n) for n in range(3, 14))
 
 
 @kernel
@@ -125,9 +124,12 @@ def exp(x):
     hi = x - k * LN2_HI
     lo = k * LN2_LO
     r = hi - lo
-    t = r * r
-    c = r - t * (P1 + t * (P2 + t * (P3 + t * (P4 + t * P5))))
-    y = 1.0 - ((lo - (r * c) / (2.0 - c)) - hi)
+    # e^r − 1 − r as r²/2 + r³/6 + … + r¹³/13!, in an order that leaves several sums to be made at once.
+    r2 = r * r
+    r4 = r2 * r2
+    low = (0.5 + r * T3) + r2 * (T4 + r * T5)
+    high = (T6 + r * T7) + r2 * (T8 + r * T9) + r4 * ((T10 + r * T11) + r2 * (T12 + r * T13))
+    y = 1.0 + (hi + (r2 * (low + r4 * high) - lo))
     if -1000.0 < k < 1000.0:
         return y * np.int64((np.int64(k) + 1023) << 52).view(np.float64)
     return math.ldexp(y, int(k))

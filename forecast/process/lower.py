@@ -225,7 +225,7 @@ class _Lowering:
             for n, s in enumerate(events)
         ]
         mods = _ranges([before, *(len(b.modifiers) for _, b in branches_of(self.process))])[1:]
-        keys = [event_key(x.id) for x in (*self.process.hazards, *events)]
+        keys = [event_key(name) for name in (*(h.id for h in self.process.hazards), *(s.id for s in events))]
         aged = [(s.at_age.age, n, self.clocks[s.at_age.clock]) for n, s in enumerate(events) if s.at_age]
         return {
             "events": _records(layout.EVENT, rows),

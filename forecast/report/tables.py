@@ -159,7 +159,7 @@ def labels(tree: xr.DataTree, dim: str) -> dict[str, str]:
 
 
 def estimate(tree: xr.DataTree, variable: str, name: str, day: date) -> Estimate:
-    """Read one probability with both uncertainties at the grid time of `day`."""
+    """Read one probability with both uncertainties at the grid time of `day`, as well estimated as the run has it."""
     dim = PROBABILITY_DIMS.get(variable)
     if dim is None:
         raise ArchiveError(
@@ -168,11 +168,25 @@ def estimate(tree: xr.DataTree, variable: str, name: str, day: date) -> Estimate
     known = list(labels(tree, dim))
     if name not in known:
         raise ArchiveError(f"headline: {variable} has no {dim} {name!r} (there are: {', '.join(known)})")
+    if (better := _better_estimate(tree, variable, name, grid_date(tree, day_at(tree, day)))) is not None:
+        return better
     summary, i, k = tree["summary"], day_at(tree, day), known.index(name)
     mean, lower, upper, mcse = (
         float(summary[f"{dim}_{s}"].transpose("time", dim).to_numpy()[i, k]) for s in ("mean", "lower", "upper", "mcse")
     )
     return bounded(Estimate(mean, lower, upper, mcse), int(tree.attrs["paths"]))
+
+
+def _better_estimate(tree: xr.DataTree, variable: str, name: str, day: date) -> Estimate | None:
+    """Look a probability up among those that were estimated by more than counting."""
+    if "estimates" not in tree.children:
+        return None
+    group = tree.children["estimates"].to_dataset(inherit=False)
+    asked = (group["estimate_variable"] == variable) & (group["estimate_name"] == name)
+    at = np.flatnonzero((asked & (group["estimate_date"] == np.datetime64(day))).to_numpy())
+    if not at.size:
+        return None
+    return Estimate(*(float(group[f"estimate_{k}"][at[0]]) for k in ("mean", "lower", "upper", "mcse")))
 
 
 def bounded(e: Estimate, paths: int) -> Estimate:

@@ -4,6 +4,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from forecast.analysis.sweep import assemble
 from forecast.archive import Archive, Run
 from forecast.durable import sha256
 from forecast.errors import ArchiveError
+from forecast.refine import Figures, Wanted
 from tests import outputs_data as made
 
 
@@ -164,9 +166,13 @@ def test_report_that_fails_leaves_nothing(tree: xr.DataTree, tmp_path: Path) -> 
 
 def test_a_sweep_is_written_in_the_same_way(tmp_path: Path) -> None:
     """As `forecast.analysis.sweep` assembles one."""
-    figures = [np.random.default_rng(n).random((8, 1)) for n in range(4)]
+    wanted, one = (Wanted("Signed", "state_probability", "signed", date(2026, 1, 1)),), np.full(1, 1e-4)
+    figures = [
+        Figures(wanted, np.random.default_rng(n).random((8, 1)), one, one, 1e6 * one, ("weighted paths",), 160)
+        for n in range(4)
+    ]
     axes = {"oral_worth": [0.2, 0.5], "verification.agreed": [True, False]}
-    data = assemble(axes, ["Signed"], figures, 20, made.attrs(8, 20))
+    data = assemble(axes, ["Signed"], figures, made.attrs(8, 20))
     archive = Archive(tmp_path / "archive")
     path = archive.write_dataset(data, kind="sweep")
     assert path == tmp_path / "archive/sweeps/small-2025-03-15-5f0c6a2f-0001/sweep.zarr"
