@@ -36,6 +36,9 @@ DRAWS = click.option(
     help="Posterior draws; paths are spread over them evenly.",
 )
 THREADS = click.option("--threads", type=click.IntRange(1, 1024), default=None, help="Threads; all cores, if left out.")
+SIMULATE = click.option(
+    "--simulate", is_flag=True, help="Simulate also where the process is small enough to be solved exactly."
+)
 DEAL = click.argument("deal", type=click.Path(path_type=Path))
 RUN = click.argument("run_id", metavar="RUN")
 
@@ -86,10 +89,11 @@ def command(example: str) -> Callable[[Callable[..., Any]], click.Command]:
     "--precision",
     type=float,
     default=None,
-    help="Run until every headline probability has this Monte Carlo error (0.0002), instead of --paths.",
+    help="Take as many draws and weighted paths as bring every headline to this standard error (0.002).",
 )
 @DRAWS
 @THREADS
+@SIMULATE
 @click.option("--allow-held", is_flag=True, help="Exit with 0 even if the calibration fails its checks.")
 @click.option("--quiet", is_flag=True, help="Print the run's id only.")
 def run(
@@ -264,6 +268,7 @@ def verify(run_id: str, archive: Path) -> None:
 )
 @DRAWS
 @THREADS
+@SIMULATE
 def sweep(deal: Path, as_of: str | None, overrides: tuple[str, ...], vary: tuple[str, ...], **settings: Any) -> None:
     """Forecast DEAL once for every cell of a grid, with the same luck in every cell."""
     from forecast.console import Console

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable
 from datetime import date
 from math import isnan
+from textwrap import fill
 
 import click
 import numpy as np
@@ -13,6 +14,7 @@ import xarray as xr
 from forecast.archive import Run
 from forecast.errors import ForecastError
 from forecast.pipeline import RunResult, headline_rows
+from forecast.report.tables import how_estimated
 
 
 class Console:
@@ -47,6 +49,8 @@ class Console:
             return
         click.echo(f"\n{result.title}\nas of {result.as_of}, to {result.horizon}; {result.paths:,} paths\n")
         self._headline(result.tree)
+        if said := how_estimated(result.tree):
+            click.echo("\n" + fill(said, 100))
         for note in result.notes:
             click.echo(note)
         click.echo(f"\nrun     {result.id}" + ("  (HELD: not published)" if result.held else ""))
@@ -114,4 +118,5 @@ class Console:
 def _row(label: str, mean: float, lower: float, upper: float, mcse: float) -> str:
     if isnan(mean):
         return f"{label:<53} {'?':>6}   below {upper:.2g}; too few paths for a figure"
-    return f"{label:<53} {mean:6.1%}   {lower:5.1%} – {upper:5.1%}   ± {mcse:.2%}"
+    error = "exact" if mcse == 0.0 else f"± {mcse:.2%}"
+    return f"{label:<53} {mean:6.1%}   {lower:5.1%} – {upper:5.1%}   {error}"

@@ -30,8 +30,9 @@ from forecast.deal.spec import (
 from forecast.estimands import build_forecast
 from forecast.process.compile import Program, compile_process
 from forecast.process.draws import Draws
+from forecast.refine import Figures, Wanted, estimates_dataset
 from forecast.simulate import Counts, PathLog
-from forecast.types import F64, monthly_grid, years_between
+from forecast.types import F64, date_after, monthly_grid, years_between
 
 AS_OF, HORIZON = date(2025, 3, 15), date(2030, 3, 15)
 N_DRAW = 40
@@ -226,7 +227,22 @@ def forecast_tree(n_draw: int = 8, replicates: int = 20, n_time: int = 4, **chan
         attrs(n_draw, replicates, **changes),
         base_rate_table(p, log, [rate]),
         storyline_table(p, log, replicates),
+        made_estimates(p),
     )
+
+
+def made_estimates(p: Program) -> xr.Dataset:
+    """Figures of each kind: weighted, boosted, too few, none."""
+    horizon = date_after(p.process.as_of, p.horizon).date()
+    wanted = [Wanted(o.label, "outcome_probability", o.id, horizon) for o in p.process.outcomes]
+    n = len(wanted)
+    chance = np.random.default_rng(3).dirichlet(np.ones(n), p.n_draw)
+    methods = ("weighted paths", "importance sampling", "too few paths", "no path reached it")
+    found = Figures(
+        tuple(wanted), chance, np.full(n, 1e-5), np.full(n, 1e-3), np.full(n, 500.0),
+        tuple(methods[k % 4] for k in range(n)), 1000,
+    )  # fmt: skip
+    return estimates_dataset(found)
 
 
 def write(archive: Archive, tree: xr.DataTree, folder: Path) -> Run:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -201,9 +202,10 @@ def test_a_run_touches_no_network(tmp_path, archive):
 def test_precision_is_reached_and_said(archive):
     done = forecast("run", DEAL, "--draws", "2000", "--precision", "0.002", archive=archive)
     assert "precision 0.002: " in done.stdout
-    assert "needed the most" in done.stdout
-    errors = [float(line.split("±")[1].strip(" %")) for line in done.stdout.splitlines() if "±" in line]
-    assert 0.15 < max(errors) <= 0.20, "in per cent; far more paths than needed would be waste"
+    assert "which needs the most" in done.stdout
+    draws, paths = (float(x) for x in re.search(r"draws leave ± ([\d.e-]+), the paths ± ([\d.e-]+)", done.stdout).groups())
+    assert 0.0018 < np.hypot(draws, paths) <= 0.00205, "far more than needed would be waste"
+    assert draws > paths, "with 2,000 draws alone it would be ± 0.003: more were drawn"
     refused = forecast("run", DEAL, "--draws", "2000", "--precision", "0.0000001", archive=archive, code=2)
     assert "--precision 1e-07: must be from 0.000001" in refused.stderr
 

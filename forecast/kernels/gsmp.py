@@ -488,7 +488,10 @@ def first_due(times):
 
 @inner
 def first_hazard(times, bits):
-    """Place and value of the smallest of times ≥ 0, found by their bits, which order alike and suit vector units."""
+    """Place and value of the smallest of times ≥ 0, found by their bits, which order alike.
+
+    In four chains: vector units would only delay it, as their loads wait for what has just been stored one by one.
+    """
     a, b, c, e = bits[0], bits[1], bits[2], bits[3]
     i, j, m, n = 0, 1, 2, 3
     for k in range(4, bits.size, 4):

@@ -129,6 +129,8 @@ def _context(tree: xr.DataTree, description: Description, health: Health, source
             "held": tree.attrs["status"] == "held",
             "held_reasons": tables.attribute_list(tree, "held_reasons"),
             "days": days,
+            "how_estimated": tables.how_estimated(tree),
+            "exact": tables.is_exact(tree),
             "start": tables.grid_date(tree, 0),
             "horizon": tables.grid_date(tree, -1),
             "marks": plots.shown_marks(tree, description.calendar),

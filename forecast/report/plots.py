@@ -239,7 +239,7 @@ def incidence_by_cause(tree: xr.DataTree, *, narrow: bool = False) -> Figure:
             _common_scale(axes, x, ceiling, (cell - 54.0) * 0.8)
             figures = f"{percent(mean[k, -1])}  ({percent_range(lower[k, -1], upper[k, -1])})"
             if mean[k, -1] == 0.0:
-                figures = f"not seen in {tree.attrs['paths']:,} paths"
+                figures = "never" if tables.is_exact(tree) else f"not seen in {tree.attrs['paths']:,} paths"
             _cell_title(axes, titles[name], figures)
         return figure
 

@@ -17,7 +17,7 @@ import xarray as xr
 from forecast.errors import ArchiveError
 from forecast.report.model import Estimate, Source
 from forecast.report.words import never_bound
-from forecast.schema import PROBABILITY_DIMS
+from forecast.schema import EXACT, PROBABILITY_DIMS
 from forecast.types import F64
 
 YEARS_SHOWN = (1, 2, 5)
@@ -174,7 +174,13 @@ def estimate(tree: xr.DataTree, variable: str, name: str, day: date) -> Estimate
     mean, lower, upper, mcse = (
         float(summary[f"{dim}_{s}"].transpose("time", dim).to_numpy()[i, k]) for s in ("mean", "lower", "upper", "mcse")
     )
-    return bounded(Estimate(mean, lower, upper, mcse), int(tree.attrs["paths"]))
+    found = Estimate(mean, lower, upper, mcse)
+    return found if is_exact(tree) else bounded(found, int(tree.attrs["paths"]))
+
+
+def is_exact(tree: xr.DataTree) -> bool:
+    """Whether the probabilities of a run were computed rather than simulated."""
+    return bool(tree.attrs.get("method") == EXACT)
 
 
 def _better_estimate(tree: xr.DataTree, variable: str, name: str, day: date) -> Estimate | None:
@@ -187,6 +193,32 @@ def _better_estimate(tree: xr.DataTree, variable: str, name: str, day: date) -> 
     if not at.size:
         return None
     return Estimate(*(float(group[f"estimate_{k}"][at[0]]) for k in ("mean", "lower", "upper", "mcse")))
+
+
+def how_estimated(tree: xr.DataTree) -> str:
+    """Say how headlines, causes and classes at the horizon were estimated; empty where by counting alone."""
+    if is_exact(tree):
+        return (
+            "Exact: the process is small, so its probabilities, amounts and frequencies were computed, not simulated, "
+            f"without a Monte Carlo error; {int(tree.attrs['paths']):,} paths were simulated for storylines and base "
+            "rates."
+        )
+    if "estimates" not in tree.children:
+        return ""
+    group = tree.children["estimates"].to_dataset(inherit=False)
+    by_method: dict[str, list[str]] = {}
+    for label, method in zip(group["estimate_label"].to_numpy(), group["estimate_method"].to_numpy(), strict=True):
+        by_method.setdefault(str(method), []).append(str(label))
+    said = (
+        f"Headlines, and causes and outcomes at the horizon, rest on {int(group.attrs['paths']):,} weighted paths, on "
+        "which what would end a path takes its share of the path's weight instead"
+    )
+    others = {
+        "importance sampling": "estimated again with what leads to them made likelier",
+        "too few paths": "too rare for a figure",
+    }
+    parts = [f"{text}: {', '.join(dict.fromkeys(by_method[m]))}" for m, text in others.items() if m in by_method]
+    return "; ".join([said, *parts]) + "."
 
 
 def bounded(e: Estimate, paths: int) -> Estimate:

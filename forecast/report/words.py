@@ -119,9 +119,11 @@ def percent_range(lower: float, upper: float) -> str:
 def points(error: float) -> str:
     """Write a Monte Carlo standard error of a probability in percentage points.
 
-    >>> points(0.00053), points(0.000002)
-    ('±0.05 points', '±<0.01 points')
+    >>> points(0.00053), points(0.000002), points(0.0)
+    ('±0.05 points', '±<0.01 points', 'none')
     """
+    if error == 0.0:
+        return "none"
     if math.isnan(error):
         return "n/a"
     if 0.0 < error < 5e-5:

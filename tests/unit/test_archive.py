@@ -58,7 +58,7 @@ def reseal(run: Run, change: Callable[[dict[str, object]], None]) -> None:
 def test_run_comes_back_as_it_was(tree: xr.DataTree, pristine: Run) -> None:
     opened = pristine.open()
     assert opened.identical(tree)
-    assert set(opened.children) == {"summary", "storylines", "paths", "base_rates"}
+    assert set(opened.children) == {"summary", "storylines", "paths", "base_rates", "estimates"}
 
 
 def test_plain_xarray_opens_a_run(tree: xr.DataTree, pristine: Run) -> None:

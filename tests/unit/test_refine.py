@@ -1,0 +1,111 @@
+"""Which figures are printed, how they are estimated, and what is said where there is none."""
+
+from datetime import date
+
+import numpy as np
+import pytest
+
+from forecast.deal.spec import Process
+from forecast.errors import ForecastError
+from forecast.process.compile import Program, compile_process
+from forecast.process.draws import Draws
+from forecast.process.exact import exact_forecast
+from forecast.refine import (
+    BOOSTED,
+    TOO_FEW,
+    UNREACHED,
+    WEIGHTED,
+    Wanted,
+    estimates_dataset,
+    figures,
+    refined,
+    wanted_of,
+)
+
+END = date(2035, 1, 1)
+
+
+def chain(first: float, second: float, n_draw: int = 40) -> Program:
+    """Two rare steps to war, against an end that is common; `never` wants a flag that only war would set."""
+    rates = {"first": first, "second": second, "back": 0.5, "last": 0.05, "other": 0.1}
+    process = Process.model_validate({
+        "deal_id": "chain", "title": "Chain", "as_of": date(2025, 1, 1), "horizon": 10.0,
+        "flags": [{"id": f, "label": ""} for f in ("one", "two", "three")],
+        "hazards": [
+            {"id": "first", "label": "", "when": ["not one"], "rate": "first", "effect": {"set": ["one"]}},
+            {"id": "second", "label": "", "when": ["one"], "rate": "second", "effect": {"set": ["two"]}},
+            {"id": "back", "label": "", "when": ["one"], "rate": "back", "effect": {"clear": ["one", "two"]}},
+            {"id": "last", "label": "", "when": ["two"], "rate": "last", "effect": {"end": "war"}},
+            {"id": "other", "label": "", "rate": "other", "effect": {"end": "other"}},
+        ],
+        "causes": [{"id": "war", "label": "War"}, {"id": "other", "label": "Another end"}],
+        "outcomes": [
+            {"id": "war", "label": "War", "causes": ["war"]},
+            {"id": "both", "label": "Both steps", "when": ["one", "two"]},
+            {"id": "rest", "label": "The rest", "rest": True},
+        ],
+    })  # fmt: skip
+    return compile_process(process, Draws({k: np.full(n_draw, v) for k, v in rates.items()}, {}, {}, {}))
+
+
+def found(program: Program, replicates: int = 64):
+    wanted = wanted_of(program, [("War", "cumulative_incidence", "war", END)], END)
+    return refined(figures(program, wanted, seed=3, replicates=replicates), program, seed=3, replicates=replicates)
+
+
+def test_what_is_common_comes_from_weighted_paths_and_is_right():
+    program = chain(0.2, 0.3)
+    data = estimates_dataset(found(program))
+    assert set(data["estimate_method"].to_numpy()) == {WEIGHTED}
+    exact = exact_forecast(program, 0, np.array([10.0]))
+    truth = dict(zip(program.causes, exact.cause[0], strict=True)) | dict(
+        zip(program.outcomes, exact.outcome[0], strict=True)
+    )
+    for name, mean, mcse in zip(*(data[f"estimate_{k}"].to_numpy() for k in ("name", "mean", "mcse")), strict=True):
+        assert abs(mean - truth[str(name)]) < 4.5 * mcse
+
+
+def test_each_thing_is_listed_once_and_the_headline_first():
+    program = chain(0.2, 0.3)
+    wanted = wanted_of(program, [("A war by then", "cumulative_incidence", "war", END)], END)
+    assert [(w.label, w.name) for w in wanted] == [
+        ("A war by then", "war"), ("Another end", "other"), ("War", "war"), ("Both steps", "both"), ("The rest", "rest")
+    ]  # fmt: skip
+
+
+def test_what_is_rare_is_estimated_by_importance_sampling():
+    program = chain(2e-3, 2e-3)
+    data = estimates_dataset(found(program))
+    methods = dict(zip(data["estimate_name"].to_numpy(), data["estimate_method"].to_numpy(), strict=True))
+    assert methods["war"] == BOOSTED
+    truth = exact_forecast(program, 0, np.array([10.0])).cause[0, 0]
+    assert 1e-7 < truth < 1e-5
+    k = list(data["estimate_name"].to_numpy()).index("war")
+    assert abs(float(data["estimate_mean"][k]) - truth) < 4.5 * float(data["estimate_mcse"][k])
+    assert float(data["estimate_mcse"][k]) < 0.1 * truth
+    assert float(data["estimate_ess"][k]) >= 100.0
+
+
+def test_a_figure_on_too_few_paths_is_not_given_but_its_bound_is():
+    """A class that no cause makes has nothing to be boosted for."""
+    program = chain(2e-3, 2e-3)
+    data = estimates_dataset(found(program))
+    k = list(data["estimate_name"].to_numpy()).index("both")
+    truth = exact_forecast(program, 0, np.array([10.0])).outcome[0, 1]
+    assert str(data["estimate_method"].to_numpy()[k]) in (TOO_FEW, UNREACHED)
+    assert np.isnan(data["estimate_mean"][k]) or float(data["estimate_mean"][k]) == 0.0
+    assert truth < float(data["estimate_upper"][k]) < 0.01
+
+
+def test_variants_share_their_luck():
+    """10 % more of what leads to war, on the same seed and on another."""
+    base, more, wanted = chain(0.2, 0.3), chain(0.2, 0.33), [Wanted("War", "cumulative_incidence", "war", END)]
+    a = figures(base, wanted, seed=5, replicates=64).p[:, 0]
+    b = figures(more, wanted, seed=5, replicates=64).p[:, 0]
+    c = figures(more, wanted, seed=6, replicates=64).p[:, 0]
+    assert (b - a).var() * 10.0 < (c - a).var()
+
+
+def test_nothing_to_estimate_is_refused():
+    with pytest.raises(ForecastError, match="nothing to estimate"):
+        figures(chain(0.2, 0.3), [], seed=1, replicates=8)
