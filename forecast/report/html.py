@@ -70,9 +70,10 @@ def _needed(tree: xr.DataTree) -> xr.DataTree:
     root = tree.to_dataset()
     shown = ["consequence_amount", "consequence_mcse", "event_frequency", "parameters"]
     groups = {"/": root[[name for name in shown if name in root]].assign_coords(root.coords)}
-    for name in ("summary", "storylines", "base_rates"):
+    for name in ("summary", "estimates", "storylines", "base_rates"):
         if name in tree.children:
-            groups[f"/{name}"] = tree.children[name].to_dataset(inherit=False)
+            group = tree.children[name].to_dataset(inherit=False)
+            groups[f"/{name}"] = group.drop_vars("estimate_probability", errors="ignore")
     return xr.DataTree.from_dict({name: group.load() for name, group in groups.items()})
 
 

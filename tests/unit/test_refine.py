@@ -4,6 +4,7 @@ from datetime import date
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from forecast.deal.spec import Process
 from forecast.errors import ForecastError
@@ -15,12 +16,16 @@ from forecast.refine import (
     TOO_FEW,
     UNREACHED,
     WEIGHTED,
+    Figures,
     Wanted,
     estimates_dataset,
     figures,
     refined,
     wanted_of,
 )
+from forecast.report import tables
+from forecast.report.html import render
+from tests import report_data
 
 END = date(2035, 1, 1)
 
@@ -109,3 +114,22 @@ def test_variants_share_their_luck():
 def test_nothing_to_estimate_is_refused():
     with pytest.raises(ForecastError, match="nothing to estimate"):
         figures(chain(0.2, 0.3), [], seed=1, replicates=8)
+
+
+def test_the_report_prints_the_estimates_and_how_they_were_made():
+    """Not the counts of the summary, which are other numbers."""
+    tree = report_data.forecast_tree()
+    day = tables.grid_date(tree, tables.day_at(tree, date(2030, 3, 15)))
+    wanted = (
+        Wanted("The deal is in force", "outcome_probability", "in_force", day),
+        Wanted("A rare <cause>", "cumulative_incidence", "x", day),
+    )
+    one = np.ones(2)
+    p = np.tile([0.123, 1e-6], (10, 1))
+    found = Figures(wanted, p, 1e-9 * one, 1e-4 * one, np.array([1e5, 3.0]), (WEIGHTED, TOO_FEW), 4321)
+    tree["estimates"] = xr.DataTree(estimates_dataset(found))
+    page = render(tree, report_data.description(), report_data.health())
+    assert "4,321 weighted paths" in page
+    assert "too rare for a figure: A rare &lt;cause&gt;" in page
+    assert "about 1 in 8" in page
+    assert tables.estimate(tree, "outcome_probability", "in_force", day).mean == pytest.approx(0.123)
