@@ -14,7 +14,7 @@ import numpy as np
 
 from forecast.kernels.arith import exp, log, pair, power, uniform
 from forecast.kernels.jit import inlined, inner, kernel
-from forecast.kernels.layout import WEIBULL, Draw, Log, Tally
+from forecast.kernels.layout import VECTOR, WEIBULL, Draw, Log, Tally
 
 U = np.uint64
 ZERO, ONE = U(0), U(1)
@@ -310,10 +310,21 @@ def prepare(s, x, w):
 
 
 @inner
-def draw_all(key, left, spare, d, r, seed):
-    """Make the first two uniforms of every hazard and event."""
-    for k in range(key.size):
+def draw_some(key, left, spare, first, last, d, r, seed):
+    """Make the first two uniforms of hazards and events first … last − 1."""
+    for k in range(first, last):
         left[k], spare[k] = pair(seed, d, r, key[k], 0)
+
+
+@inner
+def draw_all(key, left, spare, d, r, seed):
+    """Make the first two uniforms of every hazard and event.
+
+    In two calls: of one alone the compiler makes a part of its caller, where it fails to make vector code of it.
+    """
+    half = key.size // (2 * VECTOR) * VECTOR
+    draw_some(key, left, spare, 0, half, d, r, seed)
+    draw_some(key, left, spare, half, key.size, d, r, seed)
 
 
 @inner

@@ -125,7 +125,7 @@ def test_the_report_prints_the_estimates_and_how_they_were_made():
         Wanted("A rare <cause>", "cumulative_incidence", "x", day),
     )
     one = np.ones(2)
-    p = np.tile([0.123, 1e-6], (10, 1))
+    p = np.tile([0.123, 1e-6], (tree.sizes["draw"], 1))
     found = Figures(wanted, p, 1e-9 * one, 1e-4 * one, np.array([1e5, 3.0]), (WEIGHTED, TOO_FEW), 4321)
     tree["estimates"] = xr.DataTree(estimates_dataset(found))
     page = render(tree, report_data.description(), report_data.health())
