@@ -78,7 +78,8 @@ OUTPUTS = """\
 
 Made from the code by `python docs/generate.py`. `forecast.zarr` of a run opens with plain xarray:
 `xarray.open_datatree(path, engine="zarr", consolidated=False)`. Every probability comes per posterior draw; the group
-`summary` holds means and 90 % intervals.
+`summary` holds means and 90 % intervals. The attribute `method` is `simulated`, or `exact` where the process is small: then
+shares of paths are probabilities that were computed, and `paths` counts those that storylines and base rates come from.
 
 """
 

@@ -112,6 +112,8 @@ class Console:
                 name = ", ".join(f"{a}={v}" for a, v in zip(axes, values, strict=True))
                 m, d, e = (float(x.sel(headline=h).isel(cell=c)) for x in (mean, difference, error))
                 click.echo(f"  {name:<60} {m:6.1%}   {d:+7.2%} ± {e:.2%}")
+        if exact := int(result.attrs["exact_cells"]):
+            click.echo(f"\nExact: {exact} of {mean.sizes['cell']} cells were computed, not simulated: they are small.")
         click.echo(f"\nsweep   {result.attrs['path']}")
 
 

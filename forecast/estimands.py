@@ -1,6 +1,7 @@
-"""Counts → Forecast: probabilities with their interval over draws and their Monte Carlo error."""
+"""Counts, or exact answers → Forecast: probabilities with their interval over draws and their Monte Carlo error."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
@@ -12,12 +13,13 @@ from forecast import schema
 from forecast.errors import ForecastError
 from forecast.process.compile import Program
 from forecast.process.draws import Draws
+from forecast.process.forward import ExactForecasts
 from forecast.simulate import Counts, PathLog
 from forecast.types import DAYS_PER_YEAR, F64, I32, I64, years_between
 
 Z_ONE_SIDED = 1.6448536269514722  # 95% quantile of the standard normal
-TOLERANCE = 1e-9  # of sums of probabilities, which are multiples of 1 / replicates
-KEPT_BITS = 30  # of the 52 that an amount has
+TOLERANCE = 1e-9  # of sums of probabilities, which are multiples of 1 / replicates or rounded
+KEPT_BITS = 30  # of the 52 that an amount, or an exact probability, has
 DRAWS = 128  # that are checked together
 COLUMNS = 512  # of counts that are summarised together, so that they stay in the processor's cache
 CONSERVED = 1e-6  # of the largest amount in a conservation group
@@ -25,7 +27,7 @@ CONSERVED = 1e-6  # of the largest amount in a conservation group
 
 def build_forecast(
     program: Program,
-    counts: Counts,
+    counts: Counts | ExactForecasts,
     log: PathLog,
     draws: Draws,
     attrs: Mapping[str, Any],
@@ -35,13 +37,13 @@ def build_forecast(
     *,
     labels: Mapping[str, str] | None = None,
 ) -> xr.DataTree:
-    """Put a simulation into the layout that `forecast.schema` declares.
+    """Put a simulation, or an exact solution, into the layout that `forecast.schema` declares.
 
     Parameters
     ----------
     program, counts, log, draws
-        From `compile_process`, `simulate`, `record_paths` and the calibration; the grid of `counts`
-        holds whole days since the as-of date and ends at the horizon.
+        From `compile_process`, `simulate` (or `exact_forecasts`), `record_paths` and the calibration; the grid
+        of `counts` holds whole days since the as-of date and ends at the horizon.
     attrs
         Provenance: what `schema.REQUIRED_ATTRS` lists, but for the number of the schema.
     base_rates, storylines, estimates
@@ -52,28 +54,28 @@ def build_forecast(
     Returns
     -------
     xr.DataTree
-        Probabilities are held as counts and become fractions when they are read, as in a stored run;
-        `forecast_invariants` checks it.
+        Probabilities are held as counts and become fractions when they are read, as in a stored run; exact ones
+        are rounded to `KEPT_BITS` bits (nine digits). `forecast_invariants` checks it.
     """
     if abs(float(counts.grid[-1]) - program.horizon) > 1e-9:
         raise ForecastError(f"grid: must end at the horizon, {program.horizon:g} years (got {counts.grid[-1]:g})")
-    by_counting = {
-        name: (dim, getattr(counts, dim), summarise(getattr(counts, dim), counts.replicates))
-        for name, dim in schema.PROBABILITY_DIMS.items()
-    }
+    found = _exact(counts) if isinstance(counts, ExactForecasts) else _counted(counts)
+    summaries = {name: found.summaries[dim] for name, dim in schema.PROBABILITY_DIMS.items()}
     fixed = schema.dataset(
         "/",
         {**attrs, "Conventions": schema.CONVENTIONS, "schema": schema.SCHEMA},
-        **_coordinates(program, counts),
+        **_coordinates(program, counts.grid),
         **_parameters(draws, labels or {}),
-        **{f"{name}_mcse": s["mcse"] for name, (_, _, s) in by_counting.items()},
-        consequence_amount=_rounded(counts.consequence / counts.replicates),
-        consequence_mcse=consequence_mcse(counts),
+        **{f"{name}_mcse": s["mcse"] for name, s in summaries.items()},
+        consequence_amount=found.amount,
+        consequence_mcse=found.amount_mcse,
     )
-    counted = {name: c for name, (_, c, _) in by_counting.items()} | {"event_frequency": counts.fired}
-    root = fixed.assign({name: _share(name, c, counts.replicates) for name, c in counted.items()})
-    summary = {f"{dim}_{k}": v for dim, _, s in by_counting.values() for k, v in s.items()}
-    groups = {"/": root, "/summary": schema.dataset("/summary", **summary), "/paths": _paths(log, counts.replicates)}
+    summary = {f"{dim}_{k}": v for dim, s in found.summaries.items() for k, v in s.items()}
+    groups = {
+        "/": fixed.assign(found.shares),
+        "/summary": schema.dataset("/summary", **summary),
+        "/paths": _paths(log, int(attrs["replicates"])),
+    }
     if estimates is not None:
         groups["/estimates"] = estimates
     if storylines is not None and storylines.sizes["storyline"]:
@@ -81,6 +83,64 @@ def build_forecast(
     if base_rates is not None and base_rates.sizes["mechanism"]:
         groups["/base_rates"] = base_rates
     return xr.DataTree.from_dict(groups)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a forecast says: shares by name of the variable, summaries by dim, amounts and their error."""
+
+    shares: dict[str, xr.Variable]
+    summaries: dict[str, dict[str, F64]]
+    amount: F64
+    amount_mcse: F64
+
+
+def _counted(counts: Counts) -> _Found:
+    arrays = {name: getattr(counts, dim) for name, dim in schema.PROBABILITY_DIMS.items()}
+    shares = {
+        name: _share(name, c, counts.replicates) for name, c in (arrays | {"event_frequency": counts.fired}).items()
+    }
+    summaries = {dim: summarise(arrays[name], counts.replicates) for name, dim in schema.PROBABILITY_DIMS.items()}
+    return _Found(shares, summaries, _rounded(counts.consequence / counts.replicates), consequence_mcse(counts))
+
+
+def _exact(solved: ExactForecasts) -> _Found:
+    arrays = {name: _rounded(getattr(solved, dim).copy()) for name, dim in schema.PROBABILITY_DIMS.items()}
+    shares = {
+        name: xr.Variable(schema.GROUPS["/"][name].dims, p, schema.attributes(schema.GROUPS["/"][name]))
+        for name, p in (arrays | {"event_frequency": _rounded(solved.fired.copy())}).items()
+    }
+    summaries = {dim: summarise_exact(arrays[name]) for name, dim in schema.PROBABILITY_DIMS.items()}
+    no_error = np.zeros(solved.consequence.shape[2])
+    return _Found(shares, summaries, _rounded(solved.consequence.copy()), no_error)
+
+
+def summarise_exact(p: F64) -> dict[str, F64]:
+    """Mean and plain 5 % and 95 % quantiles over draws of exact probabilities; a Monte Carlo error of 0.
+
+    Parameters
+    ----------
+    p
+        Shape (draw, time, k).
+
+    Returns
+    -------
+    dict
+        `mean`, `lower`, `upper`, `mcse`: each (time, k).
+
+    Examples
+    --------
+    >>> s = summarise_exact(np.linspace(0.2, 0.3, 101)[:, None, None])
+    >>> [round(float(s[k][0, 0]), 3) for k in ("mean", "lower", "upper", "mcse")]
+    [0.25, 0.205, 0.295, 0.0]
+    """
+    columns = p.reshape(len(p), -1)
+    figures = np.zeros((4, columns.shape[1]))
+    for k in range(0, columns.shape[1], COLUMNS):
+        values = np.ascontiguousarray(columns[:, k : k + COLUMNS].T)
+        values.sort(axis=1)
+        figures[:3, k : k + COLUMNS] = values.mean(axis=1), _quantile(values, 0.05), _quantile(values, 0.95)
+    return dict(zip(("mean", "lower", "upper", "mcse"), figures.reshape(4, *p.shape[1:]), strict=True))
 
 
 def summarise(count: I32, replicates: int) -> dict[str, F64]:
@@ -190,10 +250,10 @@ def _rounded(amount: F64) -> F64:
     return amount
 
 
-def _coordinates(program: Program, counts: Counts) -> dict[str, Any]:
+def _coordinates(program: Program, grid: F64) -> dict[str, Any]:
     process = program.process
-    days = [process.as_of + timedelta(days=round(float(t) * DAYS_PER_YEAR)) for t in counts.grid]
-    off = [str(d) for d, t in zip(days, counts.grid, strict=True) if abs(years_between(process.as_of, d) - t) > 1e-9]
+    days = [process.as_of + timedelta(days=round(float(t) * DAYS_PER_YEAR)) for t in grid]
+    off = [str(d) for d, t in zip(days, grid, strict=True) if abs(years_between(process.as_of, d) - t) > 1e-9]
     if off:
         raise ForecastError(f"grid: times must be whole days since {process.as_of} (not so near {', '.join(off[:3])})")
     named: dict[str, Sequence[Any]] = {
@@ -206,7 +266,7 @@ def _coordinates(program: Program, counts: Counts) -> dict[str, Any]:
     return {
         "draw": np.arange(program.n_draw),
         "time": np.array(days, "datetime64[ns]"),
-        "lead": counts.grid,
+        "lead": grid,
         **{dim: [x.id for x in things] for dim, things in named.items()},
         **{f"{dim}_label": [x.label for x in things] for dim, things in named.items()},
         "consequence_unit": [c.unit for c in process.consequences],

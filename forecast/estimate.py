@@ -9,7 +9,7 @@ random shifts). `estimate_rare` makes what leads to one rare cause more likely a
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -128,7 +128,7 @@ def estimate(
         Times out of order or past the horizon; a flag that isn't there; a path without an end.
     """
     times = _checked(program, times, flags)
-    each = 1 << max(0, (max(replicates, GROUPS) // GROUPS - 1).bit_length())
+    each = 1 << max(0, (-(-max(replicates, GROUPS) // GROUPS) - 1).bit_length())
     scoring = _scoring(program, times, flags, sampling or plain_sampling(program), each if sobol else 0)
     total, square, _ = _weigh(program, scoring, seed, each, threads)
     paths = program.n_draw * GROUPS * each
@@ -151,7 +151,9 @@ def estimate_rare(
 
     The boosts and tilts are those of the cross-entropy method (Rubinstein 1999, Methodol. Comput. Appl. Probab.
     1:127): of each hazard the mean number of firings over the mean number to be expected, both weighted by the
-    probability that the path gives the cause. The first round lets every hazard happen about once.
+    probability that the path gives the cause. The first round looks for the ways as they are, and with every hazard
+    and branch made to happen about once, by the fastest and by the usual of its rates: what one of these samplings
+    finds counts by its probability, so that a way which one of them makes all but impossible isn't lost.
 
     Returns
     -------
@@ -162,12 +164,15 @@ def estimate_rare(
         raise ForecastError(f"cause {cause!r}: not one of {', '.join(program.causes)}")
     times = _checked(program, [time], ())
     number, base = program.causes.index(cause), plain_sampling(program)
-    sampling = _eager(program, base, time)
+    samplings = [base, _eager(program, base, time, fastest=True), _eager(program, base, time, fastest=False)]
     few = max(1, min(replicates, 20_000 // program.n_draw))
+    tuned = {"tune": np.array([number]), "special": np.ones(len(program.structure.events), np.bool_)}
     for n in range(rounds):
-        scoring = _scoring(program, times, (), sampling, 0)._replace(tune=np.array([number]))
-        _, _, learnt = _weigh(program, scoring, seed + 1 + n, few, threads)
-        sampling = _improved(program, base, *learnt)
+        scorings = [_scoring(program, times, (), x, 0)._replace(**tuned) for x in samplings]
+        learnt = [_weigh(program, x, seed + 1 + n, few, threads)[2] for x in scorings]
+        happened, exposure = np.sum(learnt, axis=0)
+        samplings = [_improved(program, base, happened, exposure)]
+    sampling = samplings[0]
     return estimate(
         program, seed=seed, times=times, replicates=replicates, threads=threads, sampling=sampling, sobol=False
     ), sampling
@@ -186,18 +191,34 @@ def difference(a: Estimates, b: Estimates) -> tuple[F64, F64]:
     return change.mean(axis=(0, 1)), np.sqrt(noise / len(change))
 
 
-def _eager(program: Program, base: Sampling, time: float) -> Sampling:
-    """Hazards that don't end paths are made to happen about once within the time."""
-    rate = np.array([_typical_rate(program, k) for k in range(len(program.structure.hazards))])
+def _eager(program: Program, base: Sampling, time: float, *, fastest: bool) -> Sampling:
+    """Hazards and branches that don't end paths are made to happen about once within the time."""
+    s = program.structure
+    rate = np.array([_rate(program, k, fastest=fastest) for k in range(len(s.hazards))])
     wanted = np.clip(1.0 / np.maximum(rate * time, 1e-12), 1.0, MOST)
-    free = (base.boost == 1.0) & (program.structure.hazards["kind"] != WEIBULL)
-    return replace(base, boost=np.where(free, wanted, base.boost))
+    free = (base.boost == 1.0) & (s.hazards["kind"] != WEIBULL)
+    dates = np.bincount(s.calendar["event"][s.calendar["time"] <= time], minlength=len(s.events))
+    tilt = [_share(program, n, int(dates[n])) for n in range(len(s.events))]
+    return Sampling(np.where(free, wanted, base.boost), np.concatenate([*tilt, np.ones(0)]))
 
 
-def _typical_rate(program: Program, k: int) -> float:
+def _rate(program: Program, k: int, *, fastest: bool) -> float:
+    """Mean over ages and draws; or over draws, of the fastest age with all modifiers that make it faster."""
     h = program.structure.hazards[k]
     bins = program.values.bin_rate[:, h["bin"] : h["bin_end"]]
-    return float(bins.mean()) if bins.size else 0.0
+    faster = np.maximum(program.values.factor[:, h["mod"] : h["mod_end"]], 1.0).prod(axis=1)
+    return float((bins.max(axis=1) * faster).mean() if fastest else bins.mean())
+
+
+def _share(program: Program, n: int, dates: int) -> F64:
+    """Tilts with which each branch of event n comes about at one of its dates."""
+    e = program.structure.events[n]
+    weight = program.values.weight[:, e["branch"] : e["branch_end"]].copy()
+    if not e["logit"]:
+        weight[:, -1] = np.maximum(1.0 - weight[:, :-1].sum(axis=1), 0.0)
+    share = (weight / weight.sum(axis=1, keepdims=True)).mean(axis=0)
+    result: F64 = np.clip(1.0 / np.maximum(share * share.size * max(dates, 1), 1e-12), 1.0, MOST)
+    return result
 
 
 def _improved(program: Program, base: Sampling, happened: F64, exposure: F64) -> Sampling:

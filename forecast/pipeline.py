@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,12 @@ from forecast.estimands import build_forecast, forecast_invariants
 from forecast.inputs import Inputs, load
 from forecast.process.compile import Program, compile_process
 from forecast.process.draws import Draws
-from forecast.refine import PATHS, Figures, Wanted, estimates_dataset, figures, refined, wanted_of
+from forecast.process.forward import ExactForecasts, solve_plan
+from forecast.process.small import small
+from forecast.refine import PATHS, Figures, Wanted, estimates_dataset, exact_figures, figures, refined, wanted_of
 from forecast.report.tables import headlines
-from forecast.simulate import record_paths, simulate
+from forecast.schema import EXACT, SIMULATED
+from forecast.simulate import Counts, record_paths, simulate
 from forecast.types import F64, monthly_grid, years_between
 
 type Progress = Callable[[str, int, int], None]
@@ -59,6 +63,7 @@ class RunSettings:
     threads: int | None = None
     archive: Path = Path("outputs")
     precision: float | None = None  # standard error wanted of each headline, of draws and paths together
+    simulate: bool = False  # simulate also where the process is small enough to be solved exactly
     weighted: int | None = None  # weighted paths a draw; as many as take about as long as `paths`, if None
     command: str = "forecast.run_forecast(...)"
 
@@ -115,38 +120,51 @@ def calibrate_deal(
 def simulate_deal(
     inputs: Inputs, draws: Draws, settings: RunSettings, attrs: Mapping[str, Any], progress: Progress = _silent
 ) -> tuple[Program, xr.DataTree]:
-    """Simulate a deal for given draws of its parameters; return its program and its Forecast."""
-    deal = inputs.deal
-    program = compile_process(expand(deal), draws)
-    counts = simulate(
-        program,
-        seed=settings.seed,
-        replicates=settings.replicates,
-        grid=_grid(inputs),
-        threads=settings.threads,
-        progress=lambda done, total: progress("simulate", done, total),
-    )
-    total = program.n_draw * settings.replicates
+    """Simulate a deal for given draws of its parameters; return its program and its Forecast.
+
+    Where the process is small, its probabilities are computed instead, and only the paths that are kept are simulated.
+    """
+    program = compile_process(expand(inputs.deal), draws)
+    grid, seed, threads = _grid(inputs), settings.seed, settings.threads
+    planned = None if settings.simulate else small(program, grid)
+    if planned is not None:
+        settings = replace(settings, paths=min(settings.paths, SAMPLE_PATHS))
+    replicates = settings.replicates
+    counts: Counts | ExactForecasts
+    if planned is not None:
+        counts = solve_plan(program, planned, threads=threads, progress=partial(progress, "solve"))
+    else:
+        counts = simulate(
+            program,
+            seed=seed,
+            replicates=replicates,
+            grid=grid,
+            threads=threads,
+            progress=partial(progress, "simulate"),
+        )
+    total = program.n_draw * replicates
     sample = np.unique(np.linspace(0, total - 1, min(SAMPLE_PATHS, total)).astype(np.int64))
-    log = record_paths(program, seed=settings.seed, paths=sample, replicates=settings.replicates)
-    rates = base_rate_table(program, log, deal.file.base_rates)
-    stories = storyline_table(program, log, settings.replicates)
-    labels = {id_: p.label for id_, p in deal.file.parameters.items()}
-    progress("estimate", 0, 1)
-    estimates = _estimates(inputs, program, settings)
-    progress("estimate", 1, 1)
-    tree = build_forecast(program, counts, log, draws, dict(attrs), rates, stories, estimates, labels=labels)
+    log = record_paths(program, seed=seed, paths=sample, replicates=replicates)
+    rates = base_rate_table(program, log, inputs.deal.file.base_rates)
+    stories = storyline_table(program, log, replicates)
+    labels = {id_: p.label for id_, p in inputs.deal.file.parameters.items()}
+    estimates = None if planned is not None else _estimates(inputs, program, settings, progress)
+    method = {"method": SIMULATED if planned is None else EXACT, "replicates": replicates, "paths": total}
+    tree = build_forecast(program, counts, log, draws, {**attrs, **method}, rates, stories, estimates, labels=labels)
     if problems := forecast_invariants(tree):
         raise AssertionError("a forecast broke its own rules: " + "; ".join(problems))
     return program, tree
 
 
-def _estimates(inputs: Inputs, program: Program, settings: RunSettings) -> xr.Dataset:
+def _estimates(inputs: Inputs, program: Program, settings: RunSettings, progress: Progress) -> xr.Dataset:
     """Headlines, causes and outcome classes by the estimator that suits each."""
+    progress("estimate", 0, 1)
     wanted = wanted_of(program, describe(inputs.deal).headline, inputs.deal.horizon)
     seed, replicates, threads = settings.seed, settings.weighted_replicates, settings.threads
     found = figures(program, wanted, seed=seed, replicates=replicates, threads=threads)
-    return estimates_dataset(refined(found, program, seed=seed, replicates=replicates, threads=threads))
+    better = refined(found, program, seed=seed, replicates=replicates, threads=threads)
+    progress("estimate", 1, 1)
+    return estimates_dataset(better)
 
 
 def used_draws(inputs: Inputs, calibration: Calibration, settings: RunSettings) -> Draws:
@@ -175,14 +193,13 @@ def run_forecast(inputs: Inputs, settings: RunSettings | None = None, progress: 
         if settings.n_draw > draws.n_draw:
             calibration, gate = calibrate_deal(inputs, settings, progress)
             draws = used_draws(inputs, calibration, settings)
-    attrs = _attrs(inputs, settings, calibration, gate)
-    program, tree = simulate_deal(inputs, draws, settings, attrs, progress)
+    program, tree = simulate_deal(inputs, draws, settings, _attrs(inputs, settings, calibration, gate), progress)
     description = describe(deal)
 
     def add_report(folder: Path) -> None:
         _write_report(folder / "report.html", tree, description, inputs, calibration, gate)
 
-    run = archive.write_run(tree, inputs.files, attrs, add_report)
+    run = archive.write_run(tree, inputs.files, {str(k): v for k, v in tree.attrs.items()}, add_report)
     progress("write", 1, 1)
     return RunResult(
         id=run.id,
@@ -190,7 +207,7 @@ def run_forecast(inputs: Inputs, settings: RunSettings | None = None, progress: 
         title=deal.file.deal.title,
         as_of=deal.as_of,
         horizon=deal.horizon,
-        paths=program.n_draw * settings.replicates,
+        paths=int(tree.attrs["paths"]),
         tree=tree,
         held=gate.problems,
         notes=(*notes, *program.notes),
@@ -214,7 +231,9 @@ def run_sweep(
         found.append(_headline(variant, hold(base, cell.fixed), settings))
         progress("sweep", n + 1, len(cells))
     labels = [label for label, _, _, _ in describe(deal).headline]
-    dataset = assemble(axes, labels, found, _attrs(inputs, settings, calibration, gate))
+    exact = sum(f.exact for f in found)
+    attrs = {**_attrs(inputs, settings, calibration, gate), "method": EXACT if exact == len(found) else SIMULATED}
+    dataset = assemble(axes, labels, found, {**attrs, "exact_cells": exact})
     path = Archive(settings.archive).write_dataset(dataset, kind="sweep")
     return dataset.assign_attrs(path=str(path))
 
@@ -232,7 +251,9 @@ def precise(inputs: Inputs, draws: Draws, settings: RunSettings) -> tuple[RunSet
         raise ForecastError(f"--precision {target}: must be from 0.000001 to less than 0.5")
     program = compile_process(expand(inputs.deal), draws)
     wanted = [Wanted(*h) for h in describe(inputs.deal).headline]
-    found = figures(program, wanted, seed=settings.seed, replicates=PILOT, threads=settings.threads)
+    exact = not settings.simulate and small(program, _grid(inputs)) is not None  # as the run will decide
+    solved = exact_figures(program, wanted, threads=settings.threads) if exact else None
+    found = solved or figures(program, wanted, seed=settings.seed, replicates=PILOT, threads=settings.threads)
     path = found.noise * PILOT
     slow = np.array([_autocorrelation(p) for p in found.p.T])
     draw = np.maximum(found.p.var(axis=0, ddof=1) - found.noise, 0.0) * slow
@@ -246,6 +267,12 @@ def precise(inputs: Inputs, draws: Draws, settings: RunSettings) -> tuple[RunSet
         )
     hardest = int(np.argmax(draw / n_draw + path / (n_draw * replicates)))
     parts = [float(np.sqrt(v)) for v in (draw[hardest] / n_draw, path[hardest] / (n_draw * replicates))]
+    if solved:
+        note = (
+            f"precision {target:g}: nothing needs to be simulated for it, as the process is small enough to be solved; "
+            f"{n_draw:,} draws leave ± {parts[0]:.2g} of “{wanted[hardest].label}”, which needs the most"
+        )
+        return replace(settings, draws=n_draw), (note,)
     note = (
         f"precision {target:g}: {n_draw:,} draws with {replicates:,} weighted paths each; of "
         f"“{wanted[hardest].label}”, which needs the most, the draws leave ± {parts[0]:.2g}, the paths ± {parts[1]:.2g}"
@@ -285,6 +312,8 @@ def _headline(inputs: Inputs, draws: Draws, settings: RunSettings) -> Figures:
     """Estimate the headlines of one cell of a sweep."""
     program = compile_process(expand(inputs.deal), draws)
     wanted = [Wanted(*h) for h in describe(inputs.deal).headline]
+    if not settings.simulate and (solved := exact_figures(program, wanted, threads=settings.threads)):
+        return solved
     replicates = settings.weighted_replicates
     return figures(program, wanted, seed=settings.seed, replicates=replicates, threads=settings.threads)
 

@@ -12,6 +12,8 @@ from forecast.errors import ForecastError
 from forecast.estimands import Z_ONE_SIDED
 from forecast.estimate import MIN_ESS, Estimates, estimate, estimate_rare
 from forecast.process.compile import Program
+from forecast.process.forward import solve_plan
+from forecast.process.small import small
 from forecast.types import F64, years_between
 
 PATHS = 512_000  # weighted paths of a run: as many seconds as a million counted ones
@@ -43,6 +45,11 @@ class Figures:
     ess: F64
     method: tuple[str, ...]
     paths: int
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing was simulated for them."""
+        return all(m == schema.EXACT for m in self.method)
 
 
 def wanted_of(program: Program, headline: Sequence[tuple[str, str, str, date]], horizon: date) -> tuple[Wanted, ...]:
@@ -107,6 +114,30 @@ def refined(found: Figures, program: Program, *, seed: int, replicates: int, thr
             )
             method[n] = BOOSTED if ess[n] >= MIN_ESS else TOO_FEW
     return replace(found, p=p, noise=noise, mcse=mcse, ess=ess, method=tuple(method))
+
+
+def exact_figures(program: Program, wanted: Sequence[Wanted], threads: int | None = None) -> Figures | None:
+    """Compute what is wanted exactly, if the process is small; None if it is not."""
+    as_of = program.process.as_of
+    times = np.array(sorted({years_between(as_of, w.day) for w in wanted}))
+    if (planned := small(program, times)) is None:
+        return None
+    solved = solve_plan(program, planned, threads=threads)
+    names = {"cause": program.causes, "outcome": program.outcomes, "state": program.flags}
+    columns = [
+        getattr(solved, kind)[:, np.searchsorted(times, years_between(as_of, w.day)), names[kind].index(w.name)]
+        for w, kind in ((w, KINDS[w.variable]) for w in wanted)
+    ]
+    none = np.zeros(len(columns))
+    return Figures(
+        tuple(wanted),
+        np.stack(columns, axis=1),
+        none,
+        none,
+        np.full(len(columns), np.inf),
+        (schema.EXACT,) * len(columns),
+        0,
+    )
 
 
 def estimates_dataset(found: Figures) -> xr.Dataset:

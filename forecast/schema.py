@@ -26,6 +26,9 @@ REQUIRED_ATTRS = (
     "schema",
 )  # fmt: skip
 STATUSES = ("published", "held")
+# The attribute `method`: how the probabilities came about. Older runs lack it and were simulated.
+EXACT, SIMULATED = "exact", "simulated"
+METHODS = (EXACT, SIMULATED)
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,8 @@ class Variable:
     dtype: "f8", "i8", "i4", "bool", "U" (text) or "M8[ns]"
     units: UDUNITS; "1" is dimensionless, "" a text; `time` gets its unit from its CF encoding
     coord: a coordinate rather than data
-    counted: a multiple of 1 / replicates, stored as an integer with that scale factor: no bit is lost
+    counted: a multiple of 1 / replicates, stored as an integer with that scale factor: no bit is lost; in an
+        exact forecast a number that was computed, rounded to nine digits
     optional: may be absent
     """
 
@@ -118,20 +122,21 @@ _ROOT: Mapping[str, Variable] = {
         f"{name}_mcse": Variable(
             ("time", dim), "f8", "1", f"Monte Carlo standard error of the mean of {name}",
             "simulation error only: what another seed with the same draws would change; where no path, or every "
-            "path, is counted it is the one-sided 95% Wilson bound's distance divided by 1.645",
+            "path, is counted it is the one-sided 95% Wilson bound's distance divided by 1.645; 0 in an exact forecast",
         )
         for name, dim in PROBABILITY_DIMS.items()
     },
     "consequence_mcse": Variable(
         ("consequence",), "f8", "see consequence_unit", "Monte Carlo standard error of the mean at the horizon",
-        "simulation error of the mean of `consequence_amount` over draws at the horizon",
+        "simulation error of the mean of `consequence_amount` over draws at the horizon; 0 in an exact forecast",
     ),
 }  # fmt: skip
 
 _INTERVAL = (
     "quantile over draws of the draws' probabilities, after the noise of a finite number of replicates is taken out: "
     "deviations from the mean are shrunk by sqrt(max(0, 1 - noise variance / total variance)); where no path, or "
-    "every path, is counted it reaches at least to the one-sided 95% Wilson bound"
+    "every path, is counted it reaches at least to the one-sided 95% Wilson bound; in an exact forecast plainly the "
+    "quantile"
 )
 
 
@@ -307,6 +312,8 @@ def problems(tree: xr.DataTree) -> list[str]:
     found = [f"attrs: {a!r} is missing" for a in REQUIRED_ATTRS if a not in tree.attrs]
     if tree.attrs.get("status", "held") not in STATUSES:
         found.append(f"attrs: status is {tree.attrs['status']!r}; it may be {' or '.join(STATUSES)}")
+    if tree.attrs.get("method", SIMULATED) not in METHODS:
+        found.append(f"attrs: method is {tree.attrs['method']!r}; it may be {' or '.join(METHODS)}")
     nodes = {"/" + n.relative_to(tree).strip("./"): n for n in tree.subtree}
     for path, node in nodes.items():
         if path not in GROUPS:

@@ -27,7 +27,8 @@ TYPES = frozenset({"bool", "int8", "int16", "int32", "int64", "uint8", "uint16",
 def write_tree(path: Path, tree: xr.DataTree) -> None:
     """Write a forecast as a new Zarr v3 store; every chunk is compressed (zstd in blosc) and checksummed (crc32c).
 
-    Counted variables become integers with scale factor 1 / replicates: exact, and small.
+    Counted variables become integers with scale factor 1 / replicates: exact, and small. In an exact forecast
+    nothing was counted; they are stored as the numbers that they are.
     """
     stored = _stored(tree)
     encoding = {
@@ -111,14 +112,21 @@ def _stored(tree: xr.DataTree) -> xr.DataTree:
 
     xarray would do the same from an `encoding`, with several copies of the largest arrays.
     """
-    replicates = int(tree.attrs["replicates"])
+    replicates, exact = int(tree.attrs["replicates"]), tree.attrs.get("method") == schema.EXACT
     nodes = {}
     for node in tree.subtree:
         declared = schema.GROUPS["/" + node.path.strip("/")]
         data = node.to_dataset(inherit=False)
         counted = {str(n): v.variable for n, v in data.data_vars.items() if declared[str(n)].counted}
-        nodes[node.path] = data.assign({n: _as_counts(v, replicates) for n, v in counted.items()})
+        nodes[node.path] = data.assign(
+            {n: _as_is(v) if exact else _as_counts(v, replicates) for n, v in counted.items()}
+        )
     return xr.DataTree.from_dict(nodes)
+
+
+def _as_is(share: xr.Variable) -> xr.Variable:
+    """Store numbers, so that a chunk that gets lost reads as NaN."""
+    return xr.Variable(share.dims, share.data, share.attrs, {"fill_value": np.nan})
 
 
 def _as_counts(share: xr.Variable, replicates: int) -> xr.Variable:

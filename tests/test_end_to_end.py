@@ -73,6 +73,15 @@ def test_another_seed_gives_another_forecast_within_its_error(archive, run_id):
     assert 0 < float(difference.max()) < 0.05
 
 
+def test_a_small_deal_is_solved_and_says_so_and_can_be_simulated(archive):
+    said = forecast("run", DEAL, *SMALL, archive=archive).stdout
+    assert "Exact: the process is small" in said
+    assert "exact" in next(x for x in said.splitlines() if x.startswith("Signed by the end of 2026"))
+    said = forecast("run", DEAL, *SMALL, "--simulate", archive=archive).stdout
+    assert "Exact" not in said
+    assert "±" in next(x for x in said.splitlines() if x.startswith("Signed by the end of 2026"))
+
+
 def test_list_show_report_replay_verify(archive, run_id, tmp_path):
     assert run_id in forecast("list", archive=archive).stdout
     shown = forecast("show", run_id, "--at", "2028-01-01", archive=archive).stdout
@@ -124,6 +133,7 @@ def test_a_sweep_shares_its_luck_between_cells(archive):
     )
     assert "noise=0.5" in done.stdout
     assert "against the first cell" in done.stdout
+    assert "Exact: 3 of 3 cells were computed, not simulated" in done.stdout
     store = Path(done.stdout.strip().splitlines()[-1].split()[-1])
     sweep = xr.open_zarr(store, consolidated=False)
     assert sweep["headline_mean"].dims[0] == "noise"
@@ -200,14 +210,17 @@ def test_a_run_touches_no_network(tmp_path, archive):
 
 
 def test_precision_is_reached_and_said(archive):
-    done = forecast("run", DEAL, "--draws", "2000", "--precision", "0.002", archive=archive)
+    done = forecast("run", DEAL, "--draws", "2000", "--precision", "0.002", "--simulate", archive=archive)
     assert "precision 0.002: " in done.stdout
     assert "which needs the most" in done.stdout
-    draws, paths = (float(x) for x in re.search(r"draws leave ± ([\d.e-]+), the paths ± ([\d.e-]+)", done.stdout).groups())
+    said = re.search(r"draws leave ± ([\d.e-]+), the paths ± ([\d.e-]+)", done.stdout)
+    draws, paths = (float(x) for x in said.groups())
     assert 0.0018 < np.hypot(draws, paths) <= 0.00205, "far more than needed would be waste"
     assert draws > paths, "with 2,000 draws alone it would be ± 0.003: more were drawn"
     refused = forecast("run", DEAL, "--draws", "2000", "--precision", "0.0000001", archive=archive, code=2)
     assert "--precision 1e-07: must be from 0.000001" in refused.stderr
+    exact = forecast("run", DEAL, "--draws", "2000", "--precision", "0.01", archive=archive)
+    assert "precision 0.01: nothing needs to be simulated for it" in exact.stdout
 
 
 def test_one_path_a_draw_is_a_forecast_too(archive):

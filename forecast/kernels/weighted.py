@@ -188,12 +188,12 @@ def begin_weighted(s, x, w, z, y, d, number, r, seed):
 def chance(s, w, event, at, b):
     """Probability of branch b, from the odds that are remembered."""
     first, last = s.events[event]["branch"], s.events[event]["branch_end"] - 1
-    rest = exp(-w.memo[at])
+    others, rest = fall(1.0, w.memo[at])  # 1 − e^(−x) would lose the digits of what is rare
     if b == last:
         return rest
     below = w.memo[at + b - first] if b > first else 0.0
     above = w.memo[at + 1 + b - first] if b + 1 < last else 1.0
-    return (1.0 - rest) * (above - below)
+    return others * (above - below)
 
 
 @inlined
@@ -274,7 +274,7 @@ def weigh_path(s, x, w, z, y, d, number, r, seed, total, square):
             h += 1
             continue
         elif t_haz == w.risks[k]["bin_end"]:
-            if z.boost[k] != 1.0:
+            if z.boost[k] != 1.0 or y.learns[0]:
                 weight = pass_time(w, y, weight, rate, t_haz - since)
                 since = t_haz
                 end_bin(s, x, w, k)

@@ -1,10 +1,8 @@
-"""Exact probabilities of a small process: Kolmogorov's forward equations on its reachable states.
+"""Exact probabilities of one draw: Kolmogorov's forward equations on the reachable states, slow and plain.
 
-A state is the flags with the start of every clock whose age matters. That is a finite set as long as
-only scheduled events start such clocks, so that starts are known instants; a hazard that starts one
-makes a continuum, and the solver refuses. Between instants the rates are constant (uniformisation, which
-adds positive terms only, so that rare states keep their relative accuracy) or change with an age
-(Weibull: a tight ODE, in a time in which a rate that is infinite at age 0 is not).
+What the simulation and the solver of all draws (`forecast.process.forward`) are tested against. Between instants
+the rates are constant (uniformisation, which adds positive terms only, so that rare states keep their relative
+accuracy) or change with an age (Weibull: a tight ODE, in a time in which a rate that is infinite at age 0 is not).
 """
 
 from collections import defaultdict
@@ -19,8 +17,12 @@ from scipy.sparse import csr_array, eye_array
 from forecast.errors import SolverError
 from forecast.kernels.layout import WEIBULL
 from forecast.process.compile import Program
+from forecast.process.forward import ExactForecasts, exact_forecasts
+from forecast.process.plan import checked_grid
 from forecast.process.states import Node, Rules
 from forecast.types import F64
+
+__all__ = ["ExactForecast", "ExactForecasts", "exact_forecast", "exact_forecasts"]
 
 TAIL = 1e-17  # Poisson tail that uniformisation leaves out
 
@@ -64,10 +66,7 @@ def exact_forecast(program: Program, draw: int, grid: F64, max_states: int = 409
     SolverError
         A hazard starts a clock whose age matters, there are too many states, or the grid is wrong.
     """
-    grid = np.asarray(grid, dtype=np.float64)
-    if not len(grid) or grid[0] < 0 or (np.diff(grid) <= 0).any() or grid[-1] > program.horizon:
-        raise SolverError("grid: times must increase, from 0 or later to the horizon at most")
-    return _Solver(program, draw, max_states).solve(grid)
+    return _Solver(program, draw, max_states).solve(checked_grid(program, grid))
 
 
 class _Solver:

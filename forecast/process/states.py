@@ -49,11 +49,15 @@ class Rules:
                         "random time; the exact solver takes processes in which only scheduled events start "
                         "clocks whose age matters: simulate this one"
                     )
-        self.hazards = [tuple(row) for row in s.hazards[["cond", "clock", "bin", "bin_end", "mod", "mod_end"]].tolist()]
+        fields = ["cond", "clock", "bin", "bin_end", "mod", "mod_end"]
+        self.hazards: list[tuple[int, int, int, int, int, int]] = s.hazards[fields].tolist()
         self.conditions: list[tuple[int, int, int, int]] = s.conditions.tolist()
         self.groups: list[tuple[int, int]] = s.groups.tolist()
         self.modifiers: list[tuple[int, int]] = s.modifiers.tolist()
-        self.effects: list[tuple[int, int, int, int, int]] = s.effects[["set", "clear", "start", "stop", "end"]].tolist()
+        self.effects: list[tuple[int, int, int, int, int]] = s.effects[
+            ["set", "clear", "start", "stop", "end"]
+        ].tolist()
+        self.outcomes: list[tuple[int, int]] = s.outcomes.tolist()
         self.aged: list[tuple[float, int, int]] = s.aged.tolist()
         # what jumps at an age of a clock (−1: none, that is the as-of date): a rate, or a scheduled event
         self.ages: dict[int, set[float]] = defaultdict(set)
@@ -118,11 +122,11 @@ class Rules:
 
     def outcome(self, node: Node) -> int:
         """First outcome class that matches a state; the last one catches the rest."""
-        for o, (ended, q) in enumerate(self.s.outcomes.tolist()):
+        for o, (ended, q) in enumerate(self.outcomes):
             matches = node.cause < 0 if ended == 0 else node.cause >= 0 and ended >> node.cause & 1
             if matches and self.holds(q, node.flags):
                 return o
-        return len(self.s.outcomes)
+        return len(self.outcomes)
 
     def next_break(self, nodes: Iterable[Node], now: float) -> float:
         """Return the next instant at which something is due or a rate jumps; infinite if there is none."""
