@@ -150,11 +150,11 @@ def test_disk_full_while_it_is_flushed(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 600 kB in memory."""
+    """A disk of 800 kB in memory."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(folder)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=800k", "tmpfs", str(folder)], capture_output=True, check=False
     )
     if mounted.returncode:
         pytest.skip("a disk can be mounted by root only")
@@ -163,7 +163,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_disk_that_is_really_full(tree: xr.DataTree, tmp_path: Path, small_disk: Path) -> None:
-    """A run takes about 450 kB in blocks of 4 kB: one fits."""
+    """A run takes about 600 kB in blocks of 4 kB: one fits."""
     archive = Archive(small_disk / "archive")
     made.write(archive, tree, tmp_path)
     full(archive, tree, tmp_path)

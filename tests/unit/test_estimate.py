@@ -242,6 +242,18 @@ def test_report_times_change_nothing_but_rounding(kind, seed):
     np.testing.assert_allclose(many.group_mean[:, :, -1:], few.group_mean, rtol=1e-11, atol=1e-14)
 
 
+@pytest.mark.parametrize(("kind", "seed"), cases(14))
+def test_flags_that_are_watched_change_nothing_but_rounding(kind, seed):
+    program = compile_process(*generate(kind, seed))
+    settings = {"seed": SEED, "times": [1.0, program.horizon], "replicates": REPLICATES}
+    for sampling in (None, some_sampling(program)):
+        bare = estimate(program, **settings, sampling=sampling)
+        for flags in (program.flags[:1], program.flags):
+            e = estimate(program, **settings, sampling=sampling, flags=flags)
+            shared = e.group_mean[..., : len(bare.names)]
+            np.testing.assert_allclose(shared, bare.group_mean, rtol=1e-11, atol=1e-14)
+
+
 def test_boosts_and_tilts_of_one_change_no_bit():
     """What is neither boosted nor tilted is sampled as it happens, by the same luck."""
     program = compile_process(*generate("everything", 0))
