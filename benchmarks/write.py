@@ -17,6 +17,7 @@ Made by `python -m benchmarks.write` from the runs named below; not edited by ha
 $ uv sync --group bench                        # other simulators; without them they are left out
 $ .venv/bin/python -m benchmarks.compare --full
 $ .venv/bin/python -m benchmarks.scaling
+$ .venv/bin/python -m benchmarks.accuracy
 $ .venv/bin/python -m benchmarks.write
 ```
 
