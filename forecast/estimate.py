@@ -1,4 +1,4 @@
-"""Probabilities at a few times, far more exactly than by counting paths: weights, Sobol points, importance sampling.
+"""Probabilities at a few times, more exactly than by counting paths: weights, Sobol points, importance sampling.
 
 `simulate` counts, which is right for curves of everything over time. A headline, a rare cause or the difference
 between two scenarios deserves better: `estimate` never lets a hazard that ends the path happen but carries the
