@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from forecast import schema
-from forecast.deal import model, parameters, spec
+from forecast.deal import experts, model, parameters, spec
 
 HERE = Path(__file__).parent
 PLAIN = {
@@ -154,7 +154,7 @@ def deal_file_page() -> str:
         parameters.Reference,
         parameters.Contrast,
         parameters.Distribution,
-        parameters.ExpertRow,
+        experts.ExpertRow,
         model.Primitives,
         spec.Flag,
         spec.Clock,

@@ -5,7 +5,8 @@ from datetime import date
 from difflib import get_close_matches
 
 from forecast.calibrate.reference_class import ReferenceClass
-from forecast.deal.parameters import ExpertRow, Parameter, Reference
+from forecast.deal.experts import ExpertRow
+from forecast.deal.parameters import Parameter, Reference
 from forecast.errors import ReferenceClassError
 
 

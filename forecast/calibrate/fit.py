@@ -20,7 +20,8 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from forecast.calibrate.gate import judge
 from forecast.calibrate.reference import ReferenceClass
-from forecast.deal.parameters import ExpertRow, Parameter
+from forecast.deal.experts import ExpertRow
+from forecast.deal.parameters import Parameter
 from forecast.durable import building, publish
 from forecast.process.draws import Draws
 from forecast.types import F64
@@ -65,6 +66,7 @@ def calibrate(
     *,
     seed: int,
     cache: Path,
+    weights: Mapping[str, float] | None = None,
     draws: int = 1000,
     chains: int = 4,
     progress: Callable[[int, int], None] | None = None,
@@ -77,12 +79,14 @@ def calibrate(
         What enters the model; classes are cut at the as-of date.
     seed, draws, chains
         Of the sampler; the same seed gives the same draws to the bit.
+    weights
+        Of experts, by name; equal, if left out.
     cache
         Folder of fitted posteriors; a damaged one is fitted again.
     progress
         Called with (draws done, draws in all) while it samples; with equal numbers at the end.
     """
-    digest = digest_of(parameters, experts, classes, as_of, (seed, draws, chains))
+    digest = digest_of(parameters, experts, classes, as_of, (seed, draws, chains), weights)
     report = progress or (lambda _done, _total: None)
     store = cache / f"{digest}.zarr"
     found = read_fit(store)
@@ -93,7 +97,7 @@ def calibrate(
 
     begin = time.monotonic()
     report(0, 1)
-    model = build_model(parameters, experts, classes, as_of)
+    model = build_model(parameters, experts, classes, as_of, weights)
     tree = fit(model, seed=seed, draws=draws, chains=chains, progress=progress)
     seconds = time.monotonic() - begin
     tree.attrs = {"digest": digest, "seconds": round(seconds, 1), "as_of": str(as_of), "seed": seed}
@@ -108,6 +112,7 @@ def digest_of(
     classes: Mapping[str, ReferenceClass],
     as_of: date,
     sampler: tuple[int, ...],
+    weights: Mapping[str, float] | None = None,
 ) -> str:
     """Hash everything that a fit depends on: inputs, model code, library versions, sampler settings."""
     code = hashlib.sha256()
@@ -122,6 +127,7 @@ def digest_of(
         },
         "experts": [r.model_dump(mode="json") for r in experts if r.question in asked and r.date <= as_of],
         "classes": {k: hashlib.sha256(classes[k].as_of(as_of).content).hexdigest() for k in used},
+        "weights": weights or {},
         "as_of": str(as_of),
         "sampler": sampler,
         "code": code.hexdigest(),

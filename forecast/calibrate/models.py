@@ -14,12 +14,14 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from forecast.calibrate.elicit import beliefs, pool
+from forecast.calibrate.beliefs import beliefs
+from forecast.calibrate.elicit import pool
 from forecast.calibrate.likelihoods import dirichlet_multinomial, weibull_spells
 from forecast.calibrate.predictor import Classes, Part, join
 from forecast.calibrate.reference import ReferenceClass, check_parameters
 from forecast.calibrate.values import add_values
-from forecast.deal.parameters import Distribution, ExpertRow, Parameter
+from forecast.deal.experts import ExpertRow
+from forecast.deal.parameters import Distribution, Parameter
 from forecast.errors import ReferenceClassError
 from forecast.types import F64
 
@@ -31,6 +33,7 @@ def build_model(
     experts: Sequence[ExpertRow],
     classes: Mapping[str, ReferenceClass],
     as_of: date,
+    weights: Mapping[str, float] | None = None,
 ) -> pm.Model:
     """Build the joint model of all parameters but the constants.
 
@@ -40,6 +43,8 @@ def build_model(
         Of the deal; answers given after `as_of` are left out.
     classes
         Those that the parameters name, by id; they are cut at `as_of` here, again if need be.
+    weights
+        Of experts, by name, as their answers to seed questions earn them; equal, if left out.
 
     Raises
     ------
@@ -55,7 +60,7 @@ def build_model(
         if used:
             add_values(references, add_classes(join(list(used.values()))))
         if asked:
-            add_elicited(asked, experts, as_of)
+            add_elicited(asked, experts, as_of, weights)
         add_distributions({k: p.distribution for k, p in parameters.items() if p.distribution})
     return model
 
@@ -156,12 +161,18 @@ def _add_survival(parts: Sequence[Part], eta: Tensor) -> dict[str, Part]:
 # ---- experts and distributions -------------------------------------------------------------------
 
 
-def add_elicited(asked: Mapping[str, str], experts: Sequence[ExpertRow], as_of: date) -> None:
+def add_elicited(
+    asked: Mapping[str, str],
+    experts: Sequence[ExpertRow],
+    as_of: date,
+    weights: Mapping[str, float] | None = None,
+) -> None:
     """Add the parameters that experts were asked about: parameter -> question."""
-    answers = beliefs(experts, as_of, dict.fromkeys(asked.values()))
+    answers = beliefs(experts, as_of, dict.fromkeys(asked.values()), weights)
     if silent := [q for q, group in answers.items() if not group]:
         raise ReferenceClassError("\n".join(f"experts.csv: no answer to {q!r} by {as_of}" for q in silent))
-    theta = pool(answers)
+    mean, variance = pool(answers)
+    theta = mean + pt.sqrt(variance) * pm.Normal("elicited__z", dims="elicited__question")
     back: dict[str, Callable[[Tensor], Tensor]] = {
         "probability": pt.sigmoid,
         "positive": pt.exp,

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 
+from forecast.deal.experts import ExpertRow
 from forecast.deal.model import Deal, DealFile
-from forecast.deal.parameters import ExpertRow, Parameter
+from forecast.deal.parameters import Parameter
 from forecast.deal.spec import Frozen
 from forecast.deal.words import closest
 

@@ -16,9 +16,9 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from forecast.deal.check import problems_of
+from forecast.deal.experts import ExpertRow
 from forecast.deal.model import Deal, DealFile, Duration
 from forecast.deal.overrides import apply_overrides
-from forecast.deal.parameters import ExpertRow
 from forecast.errors import DealFileError
 from forecast.types import horizon_date
 

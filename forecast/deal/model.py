@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, StrictBool, Tag, WithJsonSchema, model_validator
 
-from forecast.deal.parameters import ExpertRow, Parameter
+from forecast.deal.experts import ExpertRow
+from forecast.deal.parameters import Parameter
 from forecast.deal.spec import (
     BaseRate,
     Clock,

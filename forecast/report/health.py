@@ -6,7 +6,8 @@ import numpy as np
 
 from forecast.calibrate.fit import Calibration
 from forecast.calibrate.gate import GateReport
-from forecast.deal.parameters import Distribution, ExpertRow, Parameter, Reference
+from forecast.deal.experts import ExpertRow
+from forecast.deal.parameters import Distribution, Parameter, Reference
 from forecast.inputs import Inputs
 from forecast.report.brief import long_date
 from forecast.report.model import Health, Source

@@ -8,9 +8,11 @@ import pytest
 from scipy import stats
 
 from forecast.calibrate import evaluate
-from forecast.calibrate.elicit import DISAGREEMENT, Z95, belief, beliefs, misfits, pool
+from forecast.calibrate.beliefs import Z95, belief, beliefs, misfits
+from forecast.calibrate.elicit import DISAGREEMENT, pool
 from forecast.calibrate.models import build_model
-from forecast.deal.parameters import ExpertRow, Parameter
+from forecast.deal.experts import ExpertRow
+from forecast.deal.parameters import Parameter
 from forecast.errors import ReferenceClassError
 
 AS_OF = date(2025, 3, 15)
@@ -78,7 +80,8 @@ def test_a_question_without_an_answer_is_refused():
 def consensus(groups, tau, z):
     """The pooled theta (question,) for given tau and z, by the graph that the model samples."""
     with pm.Model() as model:
-        pm.Deterministic("theta", pool(groups))
+        mean, variance = pool(groups)
+        pm.Deterministic("theta", mean + pm.math.sqrt(variance) * pm.Normal("elicited__z", shape=len(groups)))
     free = {"elicited__disagreement": np.array([tau]), "elicited__z": np.array([z])}
     return evaluate.deterministics(model, free)["theta"][0], model, free
 

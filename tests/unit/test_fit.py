@@ -14,7 +14,8 @@ import xarray as xr
 from forecast.calibrate.fit import GROUPS, _write, calibrate, digest_of, draws_of, read_fit
 from forecast.calibrate.gate import judge
 from forecast.calibrate.reference import build_class, load_class
-from forecast.deal.parameters import Contrast, Distribution, ExpertRow, Parameter, Reference
+from forecast.deal.experts import ExpertRow
+from forecast.deal.parameters import Contrast, Distribution, Parameter, Reference
 
 AS_OF = date(2025, 3, 15)
 REFERENCE = Path(__file__).parents[2] / "priors" / "reference"

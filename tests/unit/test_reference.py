@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from forecast.calibrate.reference import ReferenceClass, Table, check_parameters, class_ids, load_class
-from forecast.deal.parameters import ExpertRow, Parameter
+from forecast.deal.experts import ExpertRow
+from forecast.deal.parameters import Parameter
 from forecast.errors import ReferenceClassError
 
 ROOT = Path(__file__).parents[2] / "priors" / "reference"
