@@ -349,7 +349,7 @@ def draw_again(s, w, d, r, k, seed):
 
 @inner
 def event_again(s, w, d, r, event, seed):
-    """Make a new exponential for a scheduled event, whose last one is used up."""
+    """Make a new exponential for a scheduled event, which has no use for the last one."""
     n, place = w.event_drawn[event] + 1, s.hazards.size + event
     w.event_drawn[event] = n
     if n & 1 == 0:
@@ -360,23 +360,32 @@ def event_again(s, w, d, r, event, seed):
 
 
 @inner
+def pass_date(s, w, event, used):
+    """Take what a date that gave the rest has used from a scheduled event's exponential, or all of it."""
+    w.event_left[event] = w.event_left[event] - used if s.events[event]["once"] != 0 else 0.0
+
+
+@inner
 def choose(s, w, d, r, event, at, seed):
     """Branch of a scheduled event: its number over all branches; the rest is its last one.
 
-    An event has one exponential, of which each of its dates uses −log P(rest), until it is used up: then, with
-    the right probability, one of the other branches comes about. A series of talks is thus one number, whose
-    order is kept when the odds change.
+    A date whose −log P(rest) is less than an exponential gives the rest. An event that can turn out otherwise only
+    once has one exponential, of which each of its dates uses that much: a series of talks is thus one number, whose
+    order is kept when the odds change. One that goes on whatever comes about has an exponential for each date:
+    carried over, what is left would depend on all dates before, and on every change of their odds.
     """
     last = s.events[event]["branch_end"] - 1
+    if w.event_left[event] == 0.0:
+        event_again(s, w, d, r, event, seed)
     if w.event_left[event] > w.memo[at]:
-        w.event_left[event] -= w.memo[at]
+        pass_date(s, w, event, w.memo[at])
         return last
     b = s.events[event]["branch"]
     if b + 1 < last:
         u = uniform(seed, d, r, s.events[event]["key"], OTHER + np.int64(w.event_drawn[event]))
         while u >= w.memo[at + 1 + b - s.events[event]["branch"]]:
             b += 1
-    event_again(s, w, d, r, event, seed)
+    w.event_left[event] = 0.0
     return b
 
 

@@ -38,8 +38,9 @@ MODIFIER = _record(want="u8", forbid="u8")
 HAZARD = _record(
     key="u8", kind="u4", cond="u4", clock="i4", bin="u4", bin_end="u4", mod="u4", mod_end="u4", memo="u4", state="u4"
 )
-# logit: 1 where branches have logits; memo: first place, or −1 − place of its only entry without a memory.
-EVENT = _record(key="u8", cond="u4", logit="u4", branch="u4", branch_end="u4", memo="i4", state="u4")
+# logit: 1 where branches have logits; once: 1 where whatever is not its rest ends the path or switches it off;
+# memo: first place, or −1 − place of its only entry without a memory.
+EVENT = _record(key="u8", cond="u4", logit="u4", once="u4", branch="u4", branch_end="u4", memo="i4", state="u4")
 BRANCH = _record(mod="u4", mod_end="u4")
 # In order of time (years) and file, with one at infinity behind.
 CALENDAR = _record(time="f8", event="u4")
@@ -156,8 +157,8 @@ class Work(NamedTuple):
     next: F64  # (k + padding,) the time at which a hazard wants to be looked at
     next_bits: I64  # the same memory as integers
     event_state: U32  # (s,) number of the flags that an event reads
-    event_left: F64  # (s,) what is left of its exponential
-    event_drawn: U32  # (s,) times that it has turned out otherwise than by its rest
+    event_left: F64  # (s,) what is left of its exponential, 0 where it needs another one
+    event_drawn: U32  # (s,) number of that exponential
     memo: F64  # (memo,) multipliers and odds of this draw that have been worked out
     classes: npt.NDArray[np.int32]  # (classes,) outcome classes that have been worked out, −1 where not yet
     due: F64  # (a,)

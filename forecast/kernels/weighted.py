@@ -30,6 +30,7 @@ from forecast.kernels.gsmp import (
     first_hazard,
     odds_now,
     outcome_of,
+    pass_date,
     prepare,
     restart,
     row_of,
@@ -219,8 +220,10 @@ def take_branches(s, w, z, y, d, number, event, at, seed, weight, flags):
         return -1, 0.0
     used = log((others + rest) / rest) if rest > 0.0 else np.inf
     chosen = last
+    if w.event_left[event] == 0.0:
+        event_again(s, w, d, number, event, seed)
     if w.event_left[event] > used:
-        w.event_left[event] -= used
+        pass_date(s, w, event, used)
     else:
         u = uniform(seed, d, number, s.events[event]["key"], OTHER + np.int64(w.event_drawn[event])) * others
         reached = 0.0
@@ -229,7 +232,7 @@ def take_branches(s, w, z, y, d, number, event, at, seed, weight, flags):
                 if reached <= u or chosen == last:
                     chosen = b
                 reached += chance(s, w, event, at, b) * z.tilt[b]
-        event_again(s, w, d, number, event, seed)
+        w.event_left[event] = 0.0
     if y.learns[0]:
         for b in range(first, last + 1):
             if s.effects[n_haz + b]["end"] < 0:

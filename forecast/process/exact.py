@@ -188,9 +188,10 @@ class _Solver:
 
     def _chances(self, event: int, flags: int) -> Iterator[tuple[int, float]]:
         """Probability of each branch; the rest is the last one."""
-        _, _, logit, first, last, *_ = self.s.events[event].tolist()
+        e = self.s.events[event]
+        first, last = int(e["branch"]), int(e["branch_end"])
         weights = [float(w) for w in self.v.weight[self.d, first:last]]
-        if logit:
+        if e["logit"]:
             for n, b in enumerate(range(first, last - 1)):
                 mods = self.s.branches[b]
                 weights[n] *= self._factor(mods["mod"], mods["mod_end"], flags)

@@ -114,6 +114,13 @@ def ordered(event: Scheduled) -> list[Branch]:
     return sorted(event.branches, key=lambda b: b.probability is None and b.logit is None)
 
 
+def _stops(event: Scheduled, branch: Branch) -> bool:
+    """Whether a branch ends the path or leaves the event switched off."""
+    effect = branch.effect
+    off = {*(f"not {f}" for f in effect.set), *effect.clear}
+    return effect.end is not None or not off.isdisjoint(event.when.all)
+
+
 def firings_of(process: Process) -> tuple[tuple[Firing, ...], tuple[Effect, ...]]:
     """Everything that can fire, hazards first, and what each does."""
     firings = [Firing(h.id, "", h.label, "hazard") for h in process.hazards]
@@ -218,6 +225,7 @@ class _Lowering:
                 event_key(s.id),
                 self.conditions.add(s.when),
                 int(any(b.logit for b in s.branches)),
+                int(all(_stops(s, b) for b in ordered(s)[:-1])),
                 *branches[n],
                 places[n_haz + n],
                 _local(self.reads[n_haz + n], self.initially),

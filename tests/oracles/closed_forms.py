@@ -177,6 +177,33 @@ def coins_at_once() -> Case:
     )
 
 
+def votes_that_turn() -> Case:
+    """A vote on three days that sets a or clears it, each with luck of its own; the second yes ends the path."""
+    p, q = 0.4, 0.3
+    days = [*_on(DAYS[0]), *_on(DAYS[1]), *_on(DAYS[2])]
+    branches = [
+        {"id": "yes", "label": "", "probability": "p", "effect": {"set": ["a"]}},
+        {"id": "hung", "label": "", "probability": "q"},
+        {"id": "no", "label": "", "effect": {"clear": ["a"]}},
+    ]
+    second = {"id": "only", "label": "", "effect": {"end": "x"}}
+    first = {"id": "only", "label": "", "effect": {"set": ["b"], "clear": ["a"]}}
+
+    def wanted(t: float) -> float:  # the number of yes up to now is binomial
+        n = sum(t >= years_between(AS_OF, d) for d in days)
+        return 1.0 - (1.0 - p) ** n - n * p * (1.0 - p) ** max(n - 1, 0)
+
+    return _case(
+        {"p": p, "q": q},
+        {("cause", "x"): wanted},
+        scheduled=[
+            {"id": "vote", "label": "", "dates": days, "branches": branches},
+            {"id": "second", "label": "", "when": ["a", "b"], "dates": days, "branches": [second]},
+            {"id": "first", "label": "", "when": ["a", "not b"], "dates": days, "branches": [first]},
+        ],
+    )
+
+
 def softmax_of_three() -> Case:
     """One vote: weights e^0.3, e^(−0.2 + m), 1, in any order of the file."""
     weights = np.array([exp(0.3), exp(-0.2 + 0.9), 1.0])
@@ -323,6 +350,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "weibull_against_exponential": weibull_against_exponential,
     "two_steps": two_steps,
     "coins_at_once": coins_at_once,
+    "votes_that_turn": votes_that_turn,
     "softmax_of_three": softmax_of_three,
     "deadline": deadline,
     "restarted_clock": restarted_clock,

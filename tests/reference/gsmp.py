@@ -208,7 +208,10 @@ class Twin:
         self.aim(h)
 
     def choose(self, s: Scheduled) -> Branch:
-        """One exponential an event: each date uses −log P(rest) of it, and what uses it up is another branch."""
+        """Each date uses −log P(rest) of an exponential, and what uses it up is another branch.
+
+        An event that no other branch leaves on has one exponential for all its dates, another event one a date.
+        """
         branches = sorted(s.branches, key=lambda b: b.probability is None and b.logit is None)
         if branches[0].probability:
             weights = [self.numbers[b.probability] for b in branches[:-1]]
@@ -219,16 +222,23 @@ class Twin:
             ]
         reached = list(accumulate(weights, initial=0.0))
         total, luck = reached[-1], self.luck[s.id]
+        if luck.left == 0.0:
+            luck.count += 1
+            luck.left = self.exponential(s.id, luck.count)
         used = plain(hazard_of)(total / (1.0 + total) if branches[0].logit else total)
         if luck.left > used:
-            luck.left -= used
+            luck.left = luck.left - used if all(self.switches_off(s, b.effect) for b in branches[:-1]) else 0.0
             return branches[-1]
         u = self.uniform(s.id, 2**32 + luck.count)
-        luck.count += 1
-        luck.left = self.exponential(s.id, luck.count)
+        luck.left = 0.0
         return next(
             b for b, top in zip(branches, [x / total for x in reached[1:-1]] + [math.inf], strict=False) if u < top
         )
+
+    def switches_off(self, s: Scheduled, effect: Effect) -> bool:
+        """Whether an effect ends the path, or makes a literal of the event's condition false."""
+        made_false = {f"not {f}" for f in effect.set} | set(effect.clear)
+        return effect.end is not None or any(literal in made_false for literal in s.when.all)
 
     def calendar(self) -> list[tuple[float, int, int]]:
         entries = []

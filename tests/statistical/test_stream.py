@@ -62,19 +62,26 @@ def branches(*names: str, share: str) -> tuple[Branch, ...]:
 
 
 def games(n_draw: int) -> Program:
-    """A hazard that fires again and again at rate 1, and two series of events, one of them with two ways to go."""
+    """A hazard that fires again and again at rate 1, and three series of events.
+
+    One has two ways to go; one switches itself off with its heads, and is switched on again before its next date.
+    """
     dates = tuple(AS_OF + timedelta(days=90 * n) for n in range(24))
     coin, wheel = branches("heads", share="half"), branches("red", "black", share="quarter")
+    heads = coin[0].model_copy(update={"effect": Effect(set=("off",))})
+    on = Branch(id="only", label="", effect=Effect(clear=("off",)))
     process = Process(
         deal_id="games",
         title="",
         as_of=AS_OF,
         horizon=6.0,
-        flags=(Flag(id="f", label=""),),
+        flags=(Flag(id="f", label=""), Flag(id="off", label="")),
         hazards=(Hazard(id="tick", label="", rate="one", effect=Effect(set=("f",))),),
         scheduled=(
             Scheduled(id="coin", label="", branches=coin, dates=dates),
             Scheduled(id="wheel", label="", branches=wheel, dates=dates),
+            Scheduled(id="switch", label="", when=["not off"], branches=(heads, coin[1]), dates=dates),
+            Scheduled(id="on", label="", branches=(on,), dates=dates),
         ),
         outcomes=(OutcomeClass(id="any", label="", rest=True),),
     )
@@ -82,15 +89,17 @@ def games(n_draw: int) -> Program:
     return compile_process(process, Draws(values, {}, {}, {}))
 
 
-def series(number: Callable[[int], float], names: tuple[str, ...]) -> list[str]:
-    """24 dates on which the rest has a chance of a half: each uses log 2 of an exponential, the others share alike."""
+def series(number: Callable[[int], float], names: tuple[str, ...], *, once: bool) -> list[str]:
+    """24 dates on which the rest has a chance of a half: what takes more than log 2 of an exponential.
+
+    The others share alike. An event that they switch off (once) uses up an exponential date by date.
+    """
     seen, count, left = [], 0, -np.log(number(0))
     for _ in range(24):
-        if left > np.log(2.0):
-            left -= np.log(2.0)
-            seen.append("rest")
-        else:
-            seen.append(names[int(number(2**32 + count) * len(names))] if len(names) > 1 else names[0])
+        rest = left > np.log(2.0)
+        left -= np.log(2.0)
+        seen.append("rest" if rest else names[int(number(2**32 + count) * len(names)) if len(names) > 1 else 0])
+        if not rest or not once:
             count += 1
             left = -np.log(number(count))
     return seen
@@ -100,15 +109,16 @@ def series(number: Callable[[int], float], names: tuple[str, ...]) -> list[str]:
 def test_the_simulator_takes_the_numbers_that_are_tested_here(seed):
     """Occurrence n of a hazard or an event is its n-th exponential; n + 2^32 says what that brings about."""
     program = games(3)
-    log = record_paths(program, seed=seed, paths=np.arange(3 * 5), replicates=5)
+    log = record_paths(program, seed=seed, paths=np.arange(3 * 5), replicates=5, max_steps=300)
     for row, (d, r) in enumerate(zip(log.draw.tolist(), log.replicate.tolist(), strict=True)):
         fired = [program.firings[f] for f in log.firing[row, : log.n_step[row]]]
-        numbers = {id_: partial(_uniform, seed, d, r, id_) for id_ in ("tick", "coin", "wheel")}
+        numbers = {id_: partial(_uniform, seed, d, r, id_) for id_ in ("tick", "coin", "wheel", "switch")}
         times = [t for t, f in zip(log.time[row], fired, strict=False) if f.event == "tick"]
         waits = [-np.log(numbers["tick"](n)) for n in range(len(times))]
         np.testing.assert_allclose(np.diff(times, prepend=0.0), waits, rtol=1e-12, atol=1e-14)
-        for event, names in (("coin", ("heads",)), ("wheel", ("red", "black"))):
-            assert [f.branch for f in fired if f.event == event] == series(numbers[event], names)
+        for event, names in (("coin", ("heads",)), ("wheel", ("red", "black")), ("switch", ("heads",))):
+            wanted = series(numbers[event], names, once=event == "switch")
+            assert [f.branch for f in fired if f.event == event] == wanted
 
 
 def _uniform(seed: int, draw: int, replicate: int, event: str, occurrence: int) -> float:
