@@ -20,6 +20,7 @@ from forecast.analysis.story import tell
 from forecast.analysis.storylines import storyline_table
 from forecast.analysis.sweep import assemble, hold, plan
 from forecast.archive import Archive, Run
+from forecast.calibrate.cooke import elicitation_notes, panel_of
 from forecast.calibrate.fit import Calibration, calibrate, draws_of, read_fit
 from forecast.calibrate.gate import GateReport, judge
 from forecast.deal.describe import Description, describe
@@ -110,6 +111,7 @@ def calibrate_deal(
         deal.as_of,
         seed=settings.seed,
         cache=settings.archive / "calibrations",
+        weights=panel_of(deal).weights,
         draws=max(settings.n_draw // CHAINS, FIT_DRAWS),
         chains=CHAINS,
         progress=lambda done, total: progress("calibrate", done, total),
@@ -210,7 +212,7 @@ def run_forecast(inputs: Inputs, settings: RunSettings | None = None, progress: 
         paths=int(tree.attrs["paths"]),
         tree=tree,
         held=gate.problems,
-        notes=(*notes, *program.notes),
+        notes=(*notes, *program.notes, *elicitation_notes(deal)),
     )
 
 

@@ -1,10 +1,26 @@
 """How a command line ends: with its result, or with one clear line an error and an exit code."""
 
 import sys
+from typing import Any
 
 import click
 
 from forecast.errors import ForecastError
+
+
+class Examples(click.Command):
+    """A command whose help ends with an example."""
+
+    def __init__(self, *args: Any, example: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.example = example
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the example under the options."""
+        super().format_epilog(ctx, formatter)
+        with formatter.section("Example"):
+            for line in self.example.splitlines():
+                formatter.write_text(line)
 
 
 def run_app(app: click.Group, name: str) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from statistics import NormalDist
 
 import numpy as np
 
@@ -38,16 +39,32 @@ def to_link(scale: str, x: F64) -> F64:
     return np.log(x) if scale == "positive" else x
 
 
+def from_link(scale: str, x: F64) -> F64:
+    """Map values back from the link scale."""
+    if scale == "probability":
+        return 1.0 / (1.0 + np.exp(-x))
+    return np.exp(x) if scale == "positive" else x
+
+
+def normal_quantiles(levels: Iterable[float]) -> F64:
+    """Standard normal quantiles of probabilities."""
+    return np.array([NormalDist().inv_cdf(level) for level in levels])
+
+
 def belief(row: ExpertRow) -> Belief:
     """Fit a normal on the link scale to one answer.
 
-    Quantiles q and standard normal z = (-1.645, 0, 1.645): least squares gives mean(q) and
-    sum(z q) / sum(z²) = (q95 - q05) / 3.29.
+    For quantiles q at levels p, and z the standard normal's quantiles at p, least squares of q on z gives
+
+        sd = sum((z - mean(z)) q) / sum((z - mean(z))²),   mean = mean(q) - sd mean(z)
+
+    so for 5, 50 and 95% mean(q) and (q95 - q05) / 3.29. sd is above 0, for q rises with z.
     """
-    q = to_link(row.scale, np.array([row.p05, row.p50, row.p95]))
-    mean, sd = float(q.mean()), float(q[2] - q[0]) / (2 * Z95)
-    misfit = float(np.max(np.abs(q - mean - sd * np.array([-Z95, 0.0, Z95])))) / sd
-    return Belief(row.question, row.expert, row.scale, mean, sd, misfit)
+    z, q = normal_quantiles(row.levels), to_link(row.scale, np.array(row.values))
+    centred = z - z.mean()
+    sd = float(centred @ q / (centred @ centred))
+    mean = float(q.mean() - sd * z.mean())
+    return Belief(row.question, row.expert, row.scale, mean, sd, float(np.max(np.abs(q - mean - sd * z))) / sd)
 
 
 def beliefs(
@@ -65,15 +82,36 @@ def beliefs(
     for row in experts:
         if row.question in found and row.date <= as_of:
             found[row.question].append(belief(row))
-    return {q: _shared(group, weights or {}) for q, group in found.items()}
+    return {q: shared(group, weights or {}) for q, group in found.items()}
 
 
-def _shared(group: Sequence[Belief], weights: Mapping[str, float]) -> list[Belief]:
-    """Give each answer to one question its share."""
+def shared(group: Sequence[Belief], weights: Mapping[str, float]) -> list[Belief]:
+    """Give each answer to one question its share; those of weight 0 are left out, unless all are."""
     raw = [weights.get(b.expert, 0.0) for b in group]
     if not any(raw):
         raw = [1.0] * len(group)
     return [replace(b, weight=w / sum(raw)) for b, w in zip(group, raw, strict=True) if w > 0]
+
+
+def arrays(answers: Mapping[str, Sequence[Belief]]) -> tuple[F64, F64, F64]:
+    """Arrange beliefs for the pool.
+
+    Returns
+    -------
+    mean, variance
+        (question, expert), link scale. The variance is s² / w; infinite, and the mean 0, where there is no answer.
+    unit
+        (question,): what disagreement counts in, 1 or, on the real scale, the mean stated sd.
+    """
+    shape = len(answers), max(len(a) for a in answers.values())
+    mean, variance, unit = np.zeros(shape), np.full(shape, np.inf), np.ones(len(answers))
+    for i, group in enumerate(answers.values()):
+        stated = np.array([b.sd for b in group])
+        mean[i, : len(group)] = [b.mean for b in group]
+        variance[i, : len(group)] = stated**2 / [b.weight for b in group]
+        if group[0].scale == "real":
+            unit[i] = stated.mean()
+    return mean, variance, unit
 
 
 def misfits(answers: Mapping[str, Sequence[Belief]]) -> list[str]:

@@ -7,10 +7,8 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from forecast.calibrate.beliefs import Belief
-from forecast.types import F64
-
-DISAGREEMENT = 0.3  # scale of the half-normal prior of tau: an expert is off by about a third of a logit
+from forecast.calibrate.beliefs import Belief, arrays
+from forecast.calibrate.consensus import DISAGREEMENT
 
 type Tensor = Any  # a symbolic array: PyTensor has no types that mypy could follow
 
@@ -35,7 +33,7 @@ def pool(answers: Mapping[str, Sequence[Belief]]) -> tuple[Tensor, Tensor]:
     mean, variance
         Of theta given tau, the consensus, on the link scale: tensors with dim `elicited__question`.
     """
-    mean, variance, unit = _arrays(answers)
+    mean, variance, unit = arrays(answers)
     pm.modelcontext(None).add_coords({"elicited__question": list(answers)})
     tau = pm.HalfNormal("elicited__disagreement", DISAGREEMENT)
     precision = 1.0 / (variance + pt.sqr(tau * unit)[:, None])  # (question, expert); 0 where there is none
@@ -51,16 +49,3 @@ def pool(answers: Mapping[str, Sequence[Belief]]) -> tuple[Tensor, Tensor]:
         )
         total, moment = total + precision[:, k], moment + precision[:, k] * mean[:, k]
     return moment / total, 1.0 / total
-
-
-def _arrays(answers: Mapping[str, Sequence[Belief]]) -> tuple[F64, F64, F64]:
-    """Means and variances (question, expert), infinite where there is no answer, and units (question,)."""
-    shape = len(answers), max(len(a) for a in answers.values())
-    mean, variance, unit = np.zeros(shape), np.full(shape, np.inf), np.ones(len(answers))
-    for i, group in enumerate(answers.values()):
-        stated = np.array([b.sd for b in group])
-        mean[i, : len(group)] = [b.mean for b in group]
-        variance[i, : len(group)] = stated**2 / [b.weight for b in group]
-        if group[0].scale == "real":
-            unit[i] = stated.mean()
-    return mean, variance, unit

@@ -157,7 +157,7 @@ def unused(deal: Deal) -> Iterator[str]:
     for name in deal.file.parameters:
         if name not in used:
             yield f"parameters.{name}: nothing uses it; use it or take it out"
-    asked = {p.experts for p in deal.file.parameters.values() if p.experts}
+    asked = {p.experts for p in deal.file.parameters.values() if p.experts} | {s.question for s in deal.seeds}
     for question in dict.fromkeys(r.question for r in deal.experts):
         if question not in asked:
-            yield f"experts.csv: no parameter takes its number from question {question!r}; use it or take it out"
+            yield f"experts.csv: no parameter takes its number from {question!r}, nor is it a seed: take it out"

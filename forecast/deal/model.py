@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, StrictBool, Tag, WithJsonSchema, model_validator
 
-from forecast.deal.experts import ExpertRow
+from forecast.deal.experts import Elicitation, ExpertRow, Seed
 from forecast.deal.parameters import Parameter
 from forecast.deal.spec import (
     BaseRate,
@@ -387,6 +387,7 @@ class DealFile(Frozen):
     headline: tuple[Headline, ...] = ()
     base_rates: tuple[BaseRateEntry, ...] = ()
     parameters: dict[Slug, Parameter] = {}  # noqa: RUF012
+    elicitation: Elicitation = Elicitation()
     primitives: Primitives = Primitives()
 
     @model_validator(mode="before")
@@ -400,10 +401,11 @@ class DealFile(Frozen):
 
 
 class Deal(Frozen):
-    """A deal file that has been read and checked, with the experts' answers beside it."""
+    """A deal file that has been read and checked, with the experts' answers and the seed questions beside it."""
 
     file: DealFile
     experts: tuple[ExpertRow, ...] = ()
+    seeds: tuple[Seed, ...] = ()
     folder: Path = Path()
     overrides: dict[str, Any] = {}  # noqa: RUF012
 
@@ -420,7 +422,8 @@ class Deal(Frozen):
     @property
     def inputs(self) -> tuple[Path, ...]:
         """Files of the deal itself that exist."""
-        return tuple(f for f in (self.folder / "deal.toml", self.folder / "experts.csv") if f.exists())
+        files = (self.folder / name for name in ("deal.toml", "experts.csv", "seeds.csv"))
+        return tuple(f for f in files if f.exists())
 
     @property
     def as_of(self) -> dt.date:

@@ -250,7 +250,9 @@ def planted(used, **changes):
 def test_what_cannot_enter_a_fit_changes_no_digest(classes):
     base = digest(classes=classes)
     worded = PARAMETERS["given"].model_copy(update={"label": "other words", "source": "another book"})
-    late = EXPERTS[0].model_copy(update={"date": AS_OF + timedelta(days=1), "p50": 0.5})
+    late = EXPERTS[0].model_copy(
+        update={"date": AS_OF + timedelta(days=1), "quantiles": {"p05": 0.1, "p50": 0.5, "p95": 0.7}}
+    )
     other = EXPERTS[0].model_copy(update={"question": "not_asked"})
     future = planted(classes["us_party_change"], known_on=AS_OF + timedelta(days=1))
     assert digest({**PARAMETERS, "given": worded}, classes=classes) == base

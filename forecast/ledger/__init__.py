@@ -1,0 +1,1 @@
+"""Every input number of a deal in one table: shown, written out, and read back."""
