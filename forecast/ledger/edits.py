@@ -68,7 +68,7 @@ def _reconcile(here: Any, wanted: Mapping[str, Any], make: Callable[[], Any]) ->
     present = {str(n): v for n, v in enumerate(here)} if isinstance(here, list) else dict(here)
     for key, value in wanted.items():
         old = present.get(key)
-        if isinstance(value, dict) and isinstance(old, dict | list):
+        if isinstance(value, dict) and (isinstance(old, dict) or (_is_list(value) and _holds_tables(old))):
             _reconcile(old, value, make)
         elif key not in present or isinstance(value, dict) or not _same(old, value):
             _put(here, key, _made(value, make))
@@ -105,12 +105,21 @@ def _made(value: Any, make: Callable[[], Any]) -> Any:
     """Build a new table; one whose keys are numbers is a list of tables."""
     if not isinstance(value, dict):
         return value
-    if value and all(k.isdigit() for k in value):
+    if _is_list(value):
         return [_made(v, make) for v in value.values()]
     table = make()
     for k, v in value.items():
         table[k] = _made(v, make)
     return table
+
+
+def _is_list(wanted: Mapping[str, Any]) -> bool:
+    """Whether the keys are places of a list."""
+    return bool(wanted) and all(k.isdigit() for k in wanted)
+
+
+def _holds_tables(old: Any) -> bool:
+    return isinstance(old, list) and all(isinstance(x, dict) for x in old)
 
 
 def _same(old: Any, new: Any) -> bool:

@@ -124,7 +124,8 @@ def ledger_lines(ledger: Ledger) -> Iterator[str]:
         yield f"  {'':<36} {'5 %':>9} {'50 %':>9} {'95 %':>9}  weight  misfit"
         for a in q.answers:
             yield f"  {_cut(a.row.expert, 36)} {_numbers(a.fitted)}  {a.weight:6.1%}  {_misfit(a)}"
-        apart = f"experts lie {q.spread:.2g} apart{_on(q.scale)}" if len(q.answers) > 1 else "one expert"
+        several = sum(a.weight > 0 for a in q.answers) > 1
+        apart = f"experts lie {q.spread:.2g} apart{_on(q.scale)}" if several else "one expert"
         yield f"  {'pooled':<36} {_numbers(q.pooled)}          {apart}"
         if q.seed:
             yield f"  {'seed: the answer is':<36} {'':9} {q.seed.answer:>9.4g}            known on {q.seed.known_on}"
@@ -142,9 +143,10 @@ def ledger_lines(ledger: Ledger) -> Iterator[str]:
 def _score_lines(panel: Panel) -> Iterator[str]:
     if panel.scores:
         yield ""
-        yield f"{len(panel.seeds)} seed questions; cut-off of the calibration {panel.cutoff:.3g}"
-        between = " | ".join(f"{level:.0%}" for level in panel.levels)
-        yield f"  {'':<36} calibration  information  weight  answers below, between and above {between}"
+        several = "s" if len(panel.seeds) > 1 else ""
+        yield f"{len(panel.seeds)} seed question{several}; cut-off of the calibration {panel.cutoff:.3g}"
+        between = " | ".join(f"{100 * level:g}" for level in panel.levels)
+        yield f"  {'':<36} calibration  information  weight  answers in bins of {between} %"
         for s in panel.scores:
             hits = " ".join(map(str, s.hits))
             yield f"  {_cut(s.expert, 36)} {s.calibration:11.3g}  {s.information:11.3g}  {s.weight:6.1%}  {hits}"
