@@ -155,6 +155,8 @@ def deal_file_page() -> str:
         parameters.Contrast,
         parameters.Distribution,
         experts.ExpertRow,
+        experts.Seed,
+        experts.Elicitation,
         model.Primitives,
         spec.Flag,
         spec.Clock,

@@ -37,7 +37,10 @@ def show(deal: Path, as_of: str | None, only: tuple[str, ...], as_csv: bool, fam
     if families:
         from forecast.ledger.families import fitted_families
 
-        click.echo("\nFamilies by the largest difference from the probabilities asked; the pool takes the first kind:")
+        click.echo(
+            "\nFamilies, by the largest difference from the probabilities asked. The pool takes the normal of the"
+        )
+        click.echo("link scale: LogitNormal, LogNormal or Normal.")
         for answer in (a for q in ledger.questions for a in q.answers):
             click.echo(f"  {answer.row.question}, {answer.row.expert}")
             for f in fitted_families(answer.row):

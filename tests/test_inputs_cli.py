@@ -101,6 +101,12 @@ def test_help_answers_without_heavy_libraries():
     assert "export" in forecast("--help")
 
 
+def test_the_manual_shows_what_is_printed():
+    text = Path("docs/elicitation.md").read_text("utf-8")
+    shown = text.partition("$ forecast inputs show priors/teaching\n")[2].partition("```")[0]
+    assert forecast("show", "priors/teaching") == shown
+
+
 def test_weights_enter_the_fit(deal, monkeypatch):
     from forecast import pipeline
     from forecast.inputs import load

@@ -100,7 +100,7 @@ def number_hint(text: str) -> str | None:
     >>> number_hint("30 %"), number_hint("0,3"), number_hint("1.234,5"), number_hint("many")
     ('write 0.3 for 30 %', 'write 0.3, with a decimal point', 'write 1234.5, with a decimal point alone', None)
     """
-    compact = re.sub(r"[\s\u00a0\u202f'’]", "", text)
+    compact = re.sub(r"[\s\u00a0\u202f'’]", "", text).replace("−", "-")  # a minus sign that is no hyphen
     found = _NUMBER.fullmatch(compact)
     if not found:
         return None
@@ -113,6 +113,8 @@ def number_hint(text: str) -> str | None:
         return None
     if found[2]:
         return f"write {value / 100:.12g} for {text.strip()}"
+    if "−" in text:
+        return f"write {value:.12g}, with a hyphen for the minus sign"
     alone = " alone" if re.search("[.,]", whole) or compact != text.strip() else ""
     return f"write {value:.12g}, with a decimal point{alone}"
 

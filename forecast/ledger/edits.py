@@ -6,6 +6,7 @@ from copy import deepcopy
 from typing import Any
 
 import tomlkit
+from tomlkit import TOMLDocument
 from tomlkit.items import Table
 
 from forecast.errors import DealFileError
@@ -58,6 +59,8 @@ def edited(text: str, tables: Mapping[tuple[str, ...], Mapping[str, Any]]) -> st
 def _at(root: Any, path: tuple[str, ...], make: Callable[[], Any]) -> Any:
     for step in path:
         if step not in root:
+            if isinstance(root, TOMLDocument):
+                root.add(tomlkit.nl())
             root[step] = make()
         root = root[step]
     return root

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from forecast.deal.answers import EXPERT_COLUMNS, SEED_COLUMNS
+from forecast.deal.expand import expand
 from forecast.deal.experts import level_of
 from forecast.deal.reading import text_of
 from forecast.durable import building, explained, publish, sync
@@ -18,6 +19,8 @@ from forecast.ledger.edits import differences, edited, nested
 from forecast.ledger.reading import Read, read_table
 from forecast.ledger.rows import rewritten
 from forecast.ledger.table import BOM, Files, flattened, read_files
+
+SHOWN = 50  # problems; a spreadsheet with decimal commas has hundreds
 
 
 @dataclass(frozen=True)
@@ -47,15 +50,16 @@ def import_table(deal: Path, table: Path, target: Path | None = None, *, dry_run
     DealFileError
         With one line for each problem, by row and column; nothing is written.
     """
+    if target:
+        _can_be_made(target)
     files = read_files(deal)
     before = {name: (files.folder / name).read_bytes() for name in _existing(files)}
     read = read_table(text_of(table), files)
     if read.problems:
-        raise DealFileError("\n".join(f"{table}: {p}" for p in read.problems))
+        more = [f"and {len(read.problems) - SHOWN} more like these"] if len(read.problems) > SHOWN else []
+        raise DealFileError("\n".join(f"{table}: {p}" for p in [*read.problems[:SHOWN], *more]))
     plan = _plan(files, read, table)
     final = target or files.folder
-    if target and os.path.lexists(target):
-        raise DealFileError(f"{target}: exists already; nothing is overwritten, so choose another --as")
     if plan.texts or target:
         with building(final.resolve().parent, final.resolve().name) as tmp, explained(final):
             shutil.copytree(files.folder, tmp, dirs_exist_ok=True)
@@ -69,8 +73,16 @@ def import_table(deal: Path, table: Path, target: Path | None = None, *, dry_run
                 _replace(tmp, files.folder, plan, before)
                 shutil.rmtree(tmp, ignore_errors=True)
             elif not publish(tmp, target):
-                raise DealFileError(f"{target}: exists already; nothing is overwritten, so choose another --as")
+                _can_be_made(target)
     return plan.changes
+
+
+def _can_be_made(target: Path) -> None:
+    """Refuse a new folder that is there already, or that has no place to be in."""
+    if os.path.lexists(target):
+        raise DealFileError(f"{target}: exists already; nothing is overwritten, so choose another --as")
+    if not target.absolute().parent.is_dir():
+        raise DealFileError(f"{target}: there is no folder {target.parent} to write it into")
 
 
 def _existing(files: Files) -> list[str]:
@@ -119,10 +131,12 @@ def _seed_key(cells: Mapping[str, str]) -> tuple[str, ...]:
 def _check(tmp: Path, final: Path, table: Path, read: Read) -> None:
     """Check the changed deal as `forecast check` does; problems name the row that they come from."""
     try:
-        load(tmp)
+        expand(load(tmp).deal)
     except DealFileError as err:
         real, shown = tmp.resolve(), str(final)
         lines = [line.replace(str(real), shown).replace(str(tmp), shown) for line in str(err).splitlines()]
+        if not (final.absolute().parent / "reference").is_dir():
+            lines.append(f"{final}: a deal lies beside the folder `reference` with its classes; choose --as there")
         raise DealFileError("\n".join(f"{line}{''.join(_row_of(line, table, read))}" for line in lines)) from None
 
 

@@ -92,6 +92,10 @@ def test_what_is_no_quantile(column):
     assert level_of(column) is None
 
 
+def test_a_minus_sign_that_is_no_hyphen():
+    assert number_hint("−0,5") == "write -0.5, with a hyphen for the minus sign"
+
+
 @pytest.mark.parametrize("text", ["", "n/a", "1e5", "12.Mar", "%", "--3"])
 def test_what_is_no_number_has_no_hint(text):
     assert number_hint(text) is None

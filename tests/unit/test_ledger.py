@@ -215,6 +215,7 @@ def test_seeds_are_edited_and_added(deal):
 def test_settings_of_the_elicitation_are_inputs_too(deal):
     put(deal, lambda text: text + "elicitation,,cutoff,0.01\n")
     assert load(deal).deal.file.elicitation.cutoff == 0.01
+    assert (deal / "deal.toml").read_text("utf-8").endswith('about twice"\n\n[elicitation]\ncutoff = 0.01\n')
     assert "elicitation,,cutoff,0.01" in table_text(read_files(deal))
     assert put(deal, swap(("elicitation,,cutoff,0.01", "elicitation,,cutoff,0.02"))) == (
         "elicitation.cutoff: 0.01 → 0.02",
@@ -228,6 +229,14 @@ def test_a_copy_leaves_the_deal_alone(deal):
     assert load(deal.parent / "mine").deal.file.parameters["noise"].constant == 2.0
     with pytest.raises(DealFileError, match="mine: exists already"):
         put(deal, target=deal.parent / "mine")
+
+
+def test_a_copy_needs_a_place_beside_the_classes(deal, tmp_path):
+    with pytest.raises(DealFileError, match=r"there is no folder .*nowhere to write it into"):
+        put(deal, target=tmp_path / "nowhere" / "mine")
+    with pytest.raises(DealFileError, match="a deal lies beside the folder `reference`"):
+        put(deal, target=tmp_path / "mine")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["priors", "table.csv"]
 
 
 def test_a_dry_run_writes_nothing(deal):
@@ -312,6 +321,12 @@ def test_all_problems_come_at_once(deal):
         deal, ("noise,constant,1.0", "noise,constant,x"), ("0.30,0.48", "x,0.48"), ("answer,120", "answer,x")
     )
     assert [line.partition("row ")[2].split(",")[0].split(":")[0] for line in found.splitlines()] == ["14", "80", "84"]
+
+
+def test_hundreds_of_problems_are_cut_short(deal):
+    with pytest.raises(DealFileError, match=r"and 26 more like these") as caught:
+        put(deal, lambda text: text + "".join(f"parameter,none_{n},constant,1\n" for n in range(76)))
+    assert len(str(caught.value).splitlines()) == 51
 
 
 def test_a_parameter_whose_rows_are_all_gone_is_not_taken_out(deal):
