@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from forecast.errors import ForecastError
 from forecast.kernels.layout import WEIBULL, Score, Scoring
 from forecast.kernels.weighted import weigh_draws
 from forecast.process.compile import Program
+from forecast.process.decided import parts_of
 from forecast.simulate import scratch
 from forecast.types import F64
 
@@ -135,6 +137,40 @@ def estimate(
     hits, squares = total.sum(axis=(0, 1)), square.sum(axis=0)
     ess = np.divide(hits**2, squares, out=np.zeros_like(hits), where=squares > 0)
     return Estimates(times, _names(program, flags), total / each, ess, paths)
+
+
+def estimate_each(
+    program: Program,
+    names: Sequence[tuple[str, str]],
+    *,
+    seed: int,
+    times: Sequence[float] | F64,
+    replicates: int = 128,
+    threads: int | None = None,
+    sobol: bool = True,
+) -> Estimates:
+    """Estimate some quantities at a few times, each on the paths that suit it.
+
+    What a flag decides that nothing clears, as a signature does, is estimated on paths that end where it is set
+    (`process.decided`); the rest as by `estimate`. Differences of the results are paired as ever, if both programs
+    are of the same process.
+
+    Parameters
+    ----------
+    program, seed, times, replicates, threads, sobol
+        As of `estimate`; every part has as many paths.
+    names
+        Quantities, (kind, name) each: kind is cause, outcome or state. The result has them in this order.
+    """
+    how: dict[str, Any] = {"seed": seed, "times": times, "replicates": replicates, "threads": threads, "sobol": sobol}
+    found: dict[tuple[str, str], tuple[Estimates, int]] = {}
+    for part in parts_of(program, names):
+        e = estimate(part.program, flags=[name for kind, name in part.names if kind == "state"], **how)
+        found |= {q: (e, e.column(*q)) for q in part.names}
+    columns = [found[q] for q in names]
+    means = np.stack([e.group_mean[..., j] for e, j in columns], axis=-1)
+    ess = np.stack([e.ess[:, j] for e, j in columns], axis=-1)
+    return Estimates(columns[0][0].times, tuple(names), means, ess, columns[0][0].paths)
 
 
 def estimate_rare(

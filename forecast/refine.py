@@ -10,7 +10,7 @@ import xarray as xr
 from forecast import schema
 from forecast.errors import ForecastError
 from forecast.estimands import Z_ONE_SIDED
-from forecast.estimate import MIN_ESS, Estimates, estimate, estimate_rare
+from forecast.estimate import MIN_ESS, Estimates, estimate_each, estimate_rare
 from forecast.process.compile import Program
 from forecast.process.forward import solve_plan
 from forecast.process.small import small
@@ -64,7 +64,9 @@ def wanted_of(program: Program, headline: Sequence[tuple[str, str, str, date]], 
 def figures(
     program: Program, wanted: Sequence[Wanted], *, seed: int, replicates: int, threads: int | None = None
 ) -> Figures:
-    """Estimate what is wanted, all from the same weighted paths; nothing rare gets special treatment.
+    """Estimate what is wanted by weighted paths; nothing rare gets special treatment.
+
+    What is decided by a signature, or by another flag that nothing clears, comes from paths that end there.
 
     Parameters
     ----------
@@ -183,8 +185,8 @@ def _estimate(program: Program, wanted: Sequence[Wanted], seed: int, replicates:
         raise ForecastError("there is nothing to estimate: name at least one probability")
     as_of = program.process.as_of
     times = sorted({years_between(as_of, w.day) for w in wanted})
-    flags = sorted({w.name for w in wanted if w.variable == "state_probability"})
-    return estimate(program, seed=seed, times=times, flags=flags, replicates=replicates, threads=threads)
+    names = sorted({(KINDS[w.variable], w.name) for w in wanted})
+    return estimate_each(program, names, seed=seed, times=times, replicates=replicates, threads=threads)
 
 
 def _place(program: Program, estimates: Estimates, w: Wanted) -> tuple[int, int]:

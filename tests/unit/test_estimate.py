@@ -13,9 +13,10 @@ import pytest
 import forecast.estimate
 from forecast.deal.spec import Process
 from forecast.errors import ForecastError
-from forecast.estimate import Estimates, Sampling, difference, estimate, estimate_rare, plain_sampling
+from forecast.estimate import Estimates, Sampling, difference, estimate, estimate_each, estimate_rare, plain_sampling
 from forecast.kernels.layout import WEIBULL
 from forecast.process.compile import Program, compile_process
+from forecast.process.decided import parts_of
 from forecast.process.draws import Draws
 from forecast.process.exact import exact_forecast
 from tests.generate import cases, generate
@@ -210,6 +211,63 @@ def test_seeds_draws_and_groups_share_no_luck():
         runs = [estimate(program, seed=s, times=[1.0], replicates=16, sobol=sobol) for s in (1, 2)]
         found = np.concatenate([e.group_mean[..., 0].ravel() for e in runs])
         assert len(set(found.tolist())) == 8
+
+
+# ---- each by paths that suit it --------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def signing() -> Program:
+    """A flag that lasts and two causes, one of which can't come about once it is set."""
+    turn = branch("turn", probability="p", effect={"set": ["b"]})
+    return small(
+        3,
+        values={"r": 0.3, "s": 0.5, "p": 0.4},
+        hazards=[
+            hazard("x", rate="r", when=["not a"], **ends("x")),
+            hazard("y", rate="p", when=["a"], **ends("y")),
+            hazard("sign", rate="s", when=["b"], effect={"set": ["a"]}),
+        ],
+        scheduled=[event("vote", turn, branch("back", effect={"clear": ["b"]}), days=(0, 100, 400))],
+    )
+
+
+NAMES = [("cause", "y"), ("state", "a"), ("outcome", "open"), ("cause", "x"), ("state", "b"), ("outcome", "x")]
+
+
+def test_each_quantity_comes_from_the_paths_that_suit_it(signing):
+    settings = {"seed": SEED, "times": [0.0, 1.0, END], "replicates": REPLICATES}
+    e = estimate_each(signing, NAMES, **settings)
+    goes_on, ends_there = parts_of(signing, NAMES)
+    assert set(ends_there.names) == {("state", "a"), ("cause", "x"), ("outcome", "x")}
+    assert e.names == tuple(NAMES)
+    for part in (goes_on, ends_there):
+        other = estimate(part.program, flags=[n for k, n in part.names if k == "state"], **settings)
+        for q in part.names:
+            i, j = e.column(*q), other.column(*q)
+            assert e.group_mean[..., i].tobytes() == other.group_mean[..., j].tobytes()
+            assert e.ess[:, i].tolist() == other.ess[:, j].tolist()
+    assert e.paths == other.paths
+    np.testing.assert_array_equal(e.times, settings["times"])
+
+
+@pytest.mark.parametrize("sobol", [True, False])
+def test_threads_change_no_bit_of_what_is_decided(signing, sobol):
+    settings = {"seed": SEED, "times": [1.0, END], "replicates": REPLICATES, "sobol": sobol}
+    one, two, none = (estimate_each(signing, NAMES, **settings, threads=n) for n in (1, 2, None))
+    assert bits(one) == bits(two) == bits(none)
+    other = estimate_each(signing, NAMES, **{**settings, "seed": SEED + 1})
+    assert (other.group_mean != one.group_mean).any(axis=(0, 1, 2)).all()
+
+
+def test_a_quantity_may_be_asked_for_twice_and_alone(signing):
+    settings = {"seed": SEED, "times": [1.0, END], "replicates": REPLICATES}
+    alone = estimate_each(signing, [("state", "a")], **settings)
+    twice = estimate_each(signing, [("state", "a"), ("cause", "y"), ("state", "a")], **settings)
+    assert alone.group_mean[..., 0].tobytes() == twice.group_mean[..., 0].tobytes()
+    assert twice.group_mean[..., 0].tobytes() == twice.group_mean[..., 2].tobytes()
+    with pytest.raises(ForecastError, match=r"^flags: 'c' is not one of a, b$"):
+        estimate_each(signing, [("state", "c")], **settings)
 
 
 # ---- laws ------------------------------------------------------------------------------------------
