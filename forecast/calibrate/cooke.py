@@ -12,7 +12,7 @@ from datetime import date
 import numpy as np
 from scipy.special import chdtrc
 
-from forecast.calibrate.beliefs import to_link
+from forecast.calibrate.beliefs import beliefs, misfits, to_link
 from forecast.deal.experts import Elicitation, ExpertRow, Seed
 from forecast.deal.model import Deal
 from forecast.types import F64
@@ -243,10 +243,10 @@ def panel_of(deal: Deal) -> Panel:
 
 
 def elicitation_notes(deal: Deal) -> tuple[str, ...]:
-    """Say who was weighed how little, and out of which pools he is left."""
+    """Say who has no weight and out of which pools he is left, and which answers are fitted badly."""
     found = panel_of(deal)
     asked = dict.fromkeys(p.experts for p in deal.file.parameters.values() if p.experts)
-    notes = [*found.notes]
+    notes = [*found.notes, *misfits(beliefs(deal.experts, deal.as_of, asked, found.weights))]
     for question in asked:
         names = [r.expert for r in deal.experts if r.question == question and r.date <= deal.as_of]
         out = [n for n in names if n not in found.weights]

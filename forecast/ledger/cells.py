@@ -6,6 +6,7 @@ written with an apostrophe before it, and so is one that begins with an apostrop
 
 import json
 import math
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,6 +14,9 @@ from forecast.deal.reading import short
 from forecast.deal.sheet import number_hint
 
 RUNS = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠", "'")
+
+_DATE = re.compile(r"(\d{1,4})[./\- ]{1,2}(\d{1,2})[./\- ]{1,2}(\d{1,4})\.?(?: 0?0:00(?::00)?)?")
+_ISO = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def written(value: Any) -> str:
@@ -38,6 +42,24 @@ def guarded(text: str) -> str:
 def same_text(cell: str, text: str) -> bool:
     """Whether a cell says a text, however a spreadsheet has treated its apostrophe, line ends and outer spaces."""
     return flat(text) in (flat(cell), flat(unguarded(cell)))
+
+
+def same_date(cell: str, text: str) -> bool:
+    """Whether a cell may be a date as a spreadsheet writes it: it turns 2024-12-10 into 10.12.24 or 12/10/2024.
+
+    Which is day and which is month nobody can tell, but if one reading is the date that was there, it stayed.
+
+    >>> same_date("12/10/2024", "2024-12-10"), same_date("10.12.24", "2024-12-10"), same_date("1/2/2024", "2024-12-10")
+    (True, True, False)
+    """
+    found = _DATE.fullmatch(cell.strip())
+    if not found or not _ISO.fullmatch(text):
+        return cell.strip() == text
+    year, month, day = map(int, text.split("-"))
+    a, b, c = map(int, found.groups())
+    return ((b, c) == (month, day) and a == year) or (
+        c in (year, year % 100) and sorted((a, b)) == sorted((day, month))
+    )
 
 
 def unguarded(cell: str) -> str:

@@ -11,7 +11,7 @@ from forecast.deal.answers import SEED_COLUMNS, cell_problems, experts_header
 from forecast.deal.experts import ExpertRow, Seed, level_of
 from forecast.deal.reading import control_characters, keys_at, kinds_at, short
 from forecast.deal.sheet import Row, header_problem, read_sheet
-from forecast.ledger.cells import flat, same_text, unguarded, value_of
+from forecast.ledger.cells import flat, same_date, same_text, unguarded, value_of
 from forecast.ledger.table import KEYS, TABLES, Files, expert_columns, flattened
 
 TEXTS = tuple(c for c in expert_columns(()) if c != "expert")
@@ -160,7 +160,7 @@ class _Answers:
         name = name if (question, name) in self.present else unguarded(name)
         old = self.present.get((question, name), {})
         if self.read.once(row, "expert", question, name):
-            texts = {c: _text(row.cells[c], old.get(c, "")) for c in TEXTS}
+            texts = {c: _text(c, row.cells[c], old.get(c, "")) for c in TEXTS}
             if not old and (like := self.asked.get(question)):
                 texts |= {c: texts[c] or like[c] for c in ("asked", "scale", "unit")}
             quantiles = {c: row.cells[c] for c in self.read.quantiles}
@@ -174,11 +174,12 @@ class _Answers:
         elif self.read.once(row, "seed", question, key):
             old = self.seeds.get(question, {}).get(key, "")
             cells = self.read.seeds.setdefault((question,), {"question": question})
-            cells[key] = row.cells["value"] if key == "answer" else _text(row.cells["value"], old)
+            cells[key] = row.cells["value"] if key == "answer" else _text(key, row.cells["value"], old)
 
 
-def _text(cell: str, old: str) -> str:
-    return old if old and same_text(cell, old) else flat(unguarded(cell))
+def _text(column: str, cell: str, old: str) -> str:
+    same = same_date if column in ("date", "known_on") else same_text
+    return old if old and same(cell, old) else flat(unguarded(cell))
 
 
 def _missing(read: Read, files: Files) -> Iterator[str]:

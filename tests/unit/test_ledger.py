@@ -2,7 +2,9 @@
 
 import csv
 import io
+import re
 import shutil
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -106,6 +108,17 @@ def test_what_a_spreadsheet_does_unasked_changes_nothing(deal):
         return "\ufeff" + out.getvalue()
 
     assert put(deal, saved) == ()
+
+
+@pytest.mark.parametrize("form", ["%d/%m/%Y", "%m/%d/%Y", "%d.%m.%y", "%d-%m-%Y", "%Y/%m/%d", "%d. %m. %Y", "%Y-%m-%d"])
+def test_dates_that_a_spreadsheet_has_rewritten_are_the_same(deal, form):
+    def saved(text):
+        return re.sub(r"\d{4}-\d\d-\d\d", lambda m: date.fromisoformat(m[0]).strftime(form), text)
+
+    assert put(deal, saved) == ()
+    if form != "%Y-%m-%d":
+        with pytest.raises(DealFileError, match=r"row 80, column date: must be a date such as 2025-03-15"):
+            put(deal, lambda text: saved(text.replace("2024-12-10", "2024-12-09")))
 
 
 def test_a_sorted_table_changes_nothing(deal):
@@ -297,7 +310,7 @@ def test_a_table_of_a_deal_with_other_line_ends_keeps_them(deal):
             "expert,power_changes,,,", "expert,power_changes,x,,",
             "row 80, column key: a row of table 'expert' has nothing here",
         ),
-        ("2024-12-10", "10.12.24", "row 80, column date: must be a date such as 2025-03-15"),
+        ("2024-12-10", "11.12.24", "row 80, column date: must be a date such as 2025-03-15"),
         ("Example expert B", "Example expert A", "row 81: power_changes, Example expert A stands in row 80 already"),
         (
             "expert,power_changes", "exprt,power_changes",
