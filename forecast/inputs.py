@@ -63,7 +63,7 @@ def load(path: Path | str, overrides: Mapping[str, Any] | None = None) -> Inputs
     deal = load_deal(Path(path), overrides)
     file = deal.folder / "deal.toml"
     root = deal.folder.parent / "reference"
-    wanted = dict.fromkeys(p.reference.reference for p in deal.file.parameters.values() if p.reference)
+    wanted = dict.fromkeys(r.reference for p in deal.file.parameters.values() for r in p.rests_on)
     classes: dict[str, ReferenceClass] = {}
     problems: list[str] = []
     for id_ in wanted:

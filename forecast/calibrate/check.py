@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from difflib import get_close_matches
 
+from forecast.calibrate.check_joined import join_problems
 from forecast.calibrate.reference_class import ReferenceClass
 from forecast.deal.experts import ExpertRow
 from forecast.deal.parameters import Parameter, Reference
@@ -23,10 +24,13 @@ def check_parameters(
     problems: list[str] = []
     for id_, p in parameters.items():
         key = f"parameters.{id_}"
-        if p.reference is not None:
-            problems += [f"{key}.reference.{s}" for s in _reference(p, p.reference, classes, as_of)]
+        own: list[str] = []
+        for n, r in enumerate(p.rests_on):
+            place = f"references.{n}" if p.references else "reference"
+            own += [f"{key}.{place}.{s}" for s in _reference(p, r, classes, as_of)]
         if p.experts is not None:
-            problems += [f"{key}.experts: {s}" for s in _answers(p.experts, experts, as_of)]
+            own += [f"{key}.experts: {s}" for s in _answers(p.experts, experts, as_of)]
+        problems += own or [f"{key}: {s}" for s in join_problems(p, parameters, classes)]
     return problems
 
 

@@ -49,6 +49,20 @@ class Age(Frozen):
         return self
 
 
+class Period(Frozen):
+    """Column of periods, and the calendar year in which each begins; rates may drift from one to the next."""
+
+    column: Slug
+    starts: Annotated[dict[str, Annotated[int, Field(ge=0, le=9999)]], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _starts_are_in_order(self) -> Self:
+        years = list(self.starts.values())
+        if any(a >= b for a, b in pairwise(years)):
+            raise ValueError(f"starts must rise from one period to the next (got {', '.join(map(str, years))})")
+        return self
+
+
 class RatesColumns(Frozen):
     """Events counted over exposure in years; `events` maps a kind of event to its column."""
 
@@ -74,7 +88,8 @@ class SharesColumns(Frozen):
     """Amounts by entry, within groups and windows of time; the latest window known of each group counts.
 
     A group counts as `effective_n` independent choices of a supplier, or, where it bought less than as
-    many lots of `lot` units, as the number of its lots.
+    many lots of `lot` units, as the number of its lots. A group that is no covariate of the class has no
+    shares of its own to be known: groups are then draws from one Dirichlet distribution.
     """
 
     entry: str
@@ -108,6 +123,7 @@ class Prior(Frozen):
     sd: of the base (log rate, logit, log share, log scale) around its centre
     covariate_sd: scale of the half-normal from which each covariate takes the spread of its levels
     age_sd: the same for the steps of the random walk over age bins
+    period_sd: the same for the steps of the random walk over periods
     shape_sd: of the log of a Weibull shape around 0
     why: where it comes from
     """
@@ -116,6 +132,7 @@ class Prior(Frozen):
     sd: Positive
     covariate_sd: Positive = 0.5
     age_sd: Positive = 0.5
+    period_sd: Positive = 0.5
     shape_sd: Positive = 0.4
 
 
@@ -156,9 +173,12 @@ class _Class(Frozen):
     notes: str = ""
     table: Table
     covariates: dict[Slug, Levels] = Field(default_factory=dict)
+    period: Period | None = None
 
     @model_validator(mode="after")
     def _levels_are_distinct(self) -> Self:
+        if self.period and self.period.column in self.covariates:
+            raise ValueError(f"period.column: {self.period.column!r} is a covariate already; leave it out there")
         for name, levels in self.covariates.items():
             if len(set(levels)) != len(levels):
                 raise ValueError(f"covariates.{name}: a level is named twice")
@@ -206,8 +226,10 @@ class SharesClass(_Class):
 
     @model_validator(mode="after")
     def _group_is_the_covariate(self) -> Self:
-        if tuple(self.covariates) != (self.columns.group,):
-            raise ValueError(f"shares have exactly one covariate, the group {self.columns.group!r}")
+        if self.period:
+            raise ValueError("shares have no period: the latest window of each group counts")
+        if tuple(self.covariates) not in ((), (self.columns.group,)):
+            raise ValueError(f"shares have at most one covariate, the group {self.columns.group!r}")
         if self.columns.effective_n <= 1:
             raise ValueError("columns.effective_n must be above 1")
         return self

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from forecast.calibrate.ages import common_ages
 from forecast.calibrate.reference import ReferenceClass
 from forecast.deal.check_numbers import references
 from forecast.deal.model import DealFile
@@ -17,14 +18,14 @@ BY_AGE = frozenset(
 
 def entries_of(parameter: Parameter, classes: Mapping[str, ReferenceClass]) -> tuple[str, ...]:
     """Names of a parameter's entries: age bins, categories, shares, shape and scale; none if it is one number."""
-    r = parameter.reference
-    if r is None or r.contrast:
+    if not parameter.rests_on or parameter.rests_on[0].contrast:
         return ()
+    r = parameter.rests_on[0]
     used = classes[r.reference]
     if used.kind == "survival":
         return ("shape", "scale")
     if used.kind == "rates" and used.age_edges is not None:
-        return used.age_labels
+        return common_ages([classes[r.reference] for r in parameter.rests_on])[1]
     if used.kind == "shares" or (used.kind == "multinomial" and not r.category):
         return tuple(e for e in used.events if e not in r.exclude)
     return ()
@@ -36,7 +37,7 @@ def entry_problems(file: DealFile, classes: Mapping[str, ReferenceClass]) -> Ite
     aged = {
         name
         for name, p in file.parameters.items()
-        if p.reference and entries[name] and classes[p.reference.reference].age_edges is not None
+        if entries[name] and classes[p.rests_on[0].reference].age_edges is not None
     }
     for key, ref, _ in references(file):
         name, _, entry = ref.rstrip("]").partition("[")

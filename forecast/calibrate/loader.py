@@ -88,6 +88,8 @@ class _Columns:
 
 def _columns(file: ClassFile) -> _Columns:
     levels: dict[str, tuple[str, ...] | None] = dict(file.covariates)
+    if file.period:
+        levels[file.period.column] = tuple(file.period.starts)
     match file:
         case RatesClass(columns=c):
             if c.age:
@@ -98,7 +100,7 @@ def _columns(file: ClassFile) -> _Columns:
         case MultinomialClass(columns=c):
             return _Columns(levels, tuple(c.categories.values()), ())
         case SharesClass(columns=c):
-            levels |= {c.entry: c.entries, c.window: None}
+            levels |= {c.entry: c.entries, c.window: None, c.group: levels.get(c.group)}
             return _Columns(levels, (c.amount,), ())
         case SurvivalClass(columns=c):
             entry = (c.entry,) if c.entry else ()

@@ -19,14 +19,16 @@ from forecast.calibrate.records import Prior, Record, Table, content_of
 from forecast.types import F64, years_between
 
 
-def describe(file: ClassFile, records: tuple[Record, ...]) -> dict[str, Any]:
-    """Return the fields of a ReferenceClass that a model reads.
+def describe(file: ClassFile, records: tuple[Record, ...], day: date | None = None) -> dict[str, Any]:
+    """Return the fields of a ReferenceClass that a model reads, as of `day`.
 
-    A survival class with a piecewise hazard becomes rates, its event named after the event's column.
+    Periods that had not begun by then are left out. A survival class with a piecewise hazard becomes
+    rates, its event named after the event's column.
     """
     common: dict[str, Any] = {
         "kind": file.kind,
-        "covariates": {name: tuple(sorted(levels)) for name, levels in file.covariates.items()},
+        "covariates": {name: tuple(sorted(levels)) for name, levels in file.covariates.items()} | _period(file, day),
+        "period": file.period.column if file.period else None,
         "age_edges": None,
         "age_labels": (),
         "content": content_of(file, records),
@@ -44,14 +46,22 @@ def describe(file: ClassFile, records: tuple[Record, ...]) -> dict[str, Any]:
             return common | (_piecewise if file.columns.family == "piecewise" else _weibull)(file, records)
 
 
+def _period(file: ClassFile, day: date | None) -> dict[str, tuple[str, ...]]:
+    if file.period is None:
+        return {}
+    begun = [name for name, year in file.period.starts.items() if day is None or year <= day.year]
+    return {file.period.column: tuple(begun or list(file.period.starts)[:1])}
+
+
 def _prior(file: ClassFile, centres: Mapping[str, float], **more: float) -> Prior:
     p = file.prior
     centre = float(np.mean(list(centres.values()))) if centres else 0.0
-    return Prior(centre, p.sd, p.covariate_sd, p.age_sd, p.shape_sd, centres=centres, **more)
+    return Prior(centre, p.sd, p.covariate_sd, p.age_sd, p.shape_sd, centres=centres, period_sd=p.period_sd, **more)
 
 
 def _levels(file: ClassFile, records: Sequence[Record]) -> dict[str, tuple[str, ...]]:
-    return {name: tuple(r.levels[name] for r in records) for name in file.covariates}
+    names = [*file.covariates, *([file.period.column] if file.period else [])]
+    return {name: tuple(r.levels[name] for r in records) for name in names}
 
 
 def _numbers(columns: Mapping[str, str], records: Sequence[Record]) -> dict[str, F64]:

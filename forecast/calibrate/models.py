@@ -6,7 +6,7 @@ Each parameter of the deal, constants excepted, is a pm.Deterministic of its own
 `<parameter>__entry` where it has several entries; `<class>__effect` holds the effect of each level.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from forecast.calibrate.beliefs import beliefs
+from forecast.calibrate.beliefs import Belief, beliefs
 from forecast.calibrate.elicit import pool
 from forecast.calibrate.likelihoods import dirichlet_multinomial, weibull_spells
 from forecast.calibrate.predictor import Classes, Part, join
@@ -53,14 +53,13 @@ def build_model(
     """
     if problems := check_parameters(parameters, experts, classes, as_of):
         raise ReferenceClassError("\n".join(problems))
-    references = {k: p.reference for k, p in parameters.items() if p.reference}
-    used = {r.reference: classes[r.reference].as_of(as_of) for r in references.values()}
+    references = {k: p.rests_on for k, p in parameters.items() if p.rests_on}
+    used = {r.reference: classes[r.reference].as_of(as_of) for several in references.values() for r in several}
     asked = {k: p.experts for k, p in parameters.items() if p.experts}
     with pm.Model() as model:
+        said = add_elicited(asked, references, experts, as_of, weights) if asked else {}
         if used:
-            add_values(references, add_classes(join(list(used.values()))))
-        if asked:
-            add_elicited(asked, experts, as_of, weights)
+            add_values(references, add_classes(join(list(used.values()))), said)
         add_distributions({k: p.distribution for k, p in parameters.items() if p.distribution})
     return model
 
@@ -163,16 +162,42 @@ def _add_survival(parts: Sequence[Part], eta: Tensor) -> dict[str, Part]:
 
 def add_elicited(
     asked: Mapping[str, str],
+    joined: Container[str],
     experts: Sequence[ExpertRow],
     as_of: date,
     weights: Mapping[str, float] | None = None,
-) -> None:
-    """Add the parameters that experts were asked about: parameter -> question."""
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Add the parameters that experts were asked about: parameter -> question.
+
+    Of those in `joined`, which rest on classes too, mean and variance of the consensus on the link scale
+    are returned instead. What experts say by themselves is named `elicited__mean` and `elicited__sd`.
+    """
     answers = beliefs(experts, as_of, dict.fromkeys(asked.values()), weights)
     if silent := [q for q, group in answers.items() if not group]:
         raise ReferenceClassError("\n".join(f"experts.csv: no answer to {q!r} by {as_of}" for q in silent))
     mean, variance = pool(answers)
-    theta = mean + pt.sqrt(variance) * pm.Normal("elicited__z", dims="elicited__question")
+    pm.Deterministic("elicited__mean", mean, dims="elicited__question")
+    pm.Deterministic("elicited__sd", pt.sqrt(variance), dims="elicited__question")
+    place = {q: i for i, q in enumerate(answers)}
+    said = {id_: (mean[place[q]], variance[place[q]]) for id_, q in asked.items() if id_ in joined}
+    alone = {id_: q for id_, q in asked.items() if id_ not in joined}
+    _add_alone(alone, {q: answers[q] for q in answers if q in alone.values()}, mean, variance, place)
+    return said
+
+
+def _add_alone(
+    asked: Mapping[str, str],
+    answers: Mapping[str, Sequence[Belief]],
+    mean: Tensor,
+    variance: Tensor,
+    place: Mapping[str, int],
+) -> None:
+    """Add the parameters that rest on experts alone."""
+    if not asked:
+        return
+    own = [place[q] for q in answers]
+    pm.modelcontext(None).add_coords({"elicited__alone": list(answers)})
+    theta = mean[own] + pt.sqrt(variance[own]) * pm.Normal("elicited__z", dims="elicited__alone")
     back: dict[str, Callable[[Tensor], Tensor]] = {
         "probability": pt.sigmoid,
         "positive": pt.exp,

@@ -14,6 +14,7 @@ type Tensor = Any
 
 KINDS = ("rates", "binomial", "multinomial", "shares", "survival")  # tables of one kind follow one another
 FEWEST_CENTRED, CLEAR = 8, 6.0  # terms of a covariate, and mean measure, from which they are centred
+EACH_CLEAR = 100.0  # or the measure of each term, however few
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,7 @@ def join(used: Sequence[ReferenceClass]) -> Classes:
         own = p.terms.start + np.arange(width)[None, :] * free + np.arange(free)[:, None]  # (free, column)
         term_of[p.entries, :width] = np.tile(own, (len(p.data.weight), 1))
         spread_of.append(n_spread + np.repeat(p.layout.group, free))
-        spread_sd += [
-            p.used.prior.effect_sd if g in p.used.covariates else p.used.prior.age_sd for g in p.layout.groups
-        ]
+        spread_sd += [_spread_sd(p.used, g) for g in p.layout.groups]
         n_spread += len(p.layout.groups)
         coords["class__outcome"] += [f"{id_}: {name}" for name in p.free]
         coords["class__covariate"] += [f"{id_}: {g}" for g in p.layout.groups]
@@ -113,6 +112,12 @@ def join(used: Sequence[ReferenceClass]) -> Classes:
         term_of=term_of,
         coords=coords,
     )
+
+
+def _spread_sd(used: ReferenceClass, group: str) -> float:
+    if group == used.period:
+        return used.prior.period_sd
+    return used.prior.effect_sd if group in used.covariates else used.prior.age_sd
 
 
 def _parts(used: Sequence[ReferenceClass]) -> list[Part]:
@@ -159,8 +164,10 @@ def _centred(part: Part) -> B8:
         mean = (count.sum(axis=0) + 0.5) / (data.weight.sum() + 0.5)
         variance = mean if part.used.kind == "rates" else mean * np.maximum(1.0 - mean, 0.05)
         score = layout.x.T @ (count - np.outer(data.weight, mean))
-        measure = score**2 / np.outer(data.weight @ layout.x**2, variance)
+        information = np.outer(data.weight @ layout.x**2, variance)  # 0 of a step to a period without cells
+        measure = score**2 / np.maximum(information, 1e-12)
         for k in range(len(layout.groups)):
             own = layout.group == k
-            marks[own] = own.sum() * free >= FEWEST_CENTRED and measure[own].mean() >= CLEAR
+            many = own.sum() * free >= FEWEST_CENTRED and measure[own].mean() >= CLEAR
+            marks[own] = many or measure[own].min() >= EACH_CLEAR
     return marks.ravel()

@@ -44,6 +44,7 @@ class Prior:
     sd: of the base around its centre
     effect_sd: scale of the half-normal from which the spread of a covariate's levels comes
     age_sd: the same for the steps of the random walk over age bins
+    period_sd: the same for the steps of the random walk over periods
     shape_sd: of the log of a Weibull shape around 0
     concentration: of the Dirichlet from which a group's shares come (shares only)
     """
@@ -54,6 +55,7 @@ class Prior:
     age_sd: float = 0.5
     shape_sd: float = 0.4
     concentration: float = 10.0
+    period_sd: float = 0.5
     centres: Mapping[str, float] = field(default_factory=dict)
 
 

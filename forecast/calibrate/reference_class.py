@@ -20,6 +20,7 @@ class ReferenceClass:
     events: rates: names of events · multinomial: categories, the first is the base of the log-odds ·
         shares: entries · else ()
     covariates: name -> its levels, sorted; a level without a row has its prior only
+    period: that of the covariates whose levels are periods, in order of time, the last one that of the cut
     age_edges: rates with age bins: (bin + 1,) years, from 0 to infinity
     content: canonical bytes of all that a fit can see
     """
@@ -43,6 +44,7 @@ class ReferenceClass:
     file: ClassFile | None = None
     records: tuple[Record, ...] = ()
     cut: date | None = None
+    period: str | None = None
 
     def as_of(self, day: date) -> "ReferenceClass":
         """Return the class as it was known on `day`.
@@ -60,14 +62,14 @@ class ReferenceClass:
         known = tuple(r for r in self.records if r.known_on <= day)
         if isinstance(self.file, SurvivalClass):
             known = tuple(c for r in known if (c := cut_case(r, self.file, day)) is not None)
+        cut = day if self.cut is None else min(day, self.cut)
         if not known:
             first = min(r.known_on for r in self.records)
             raise ReferenceClassError(
                 f"{self.folder / self.table_file}: nothing was known on {day} (the first row on {first}); "
                 f"take another source for what {self.id} gives, or a later as-of date"
             )
-        cut = day if self.cut is None else min(day, self.cut)
-        return replace(self, **describe(self.file, known), records=known, cut=cut)
+        return replace(self, **describe(self.file, known, cut), records=known, cut=cut)
 
     def digest(self) -> str:
         """SHA-256 of `content`."""

@@ -104,7 +104,8 @@ class Design:
     """The linear predictor of a class: link = base + x @ (spread[group] * z), z standard normal.
 
     Each covariate of L levels has L - 1 columns, an orthonormal basis of the vectors that add up to 0:
-    levels are exchangeable, Normal(0, spread²), less their mean. Age bins follow a random walk. Columns are centred by
+    levels are exchangeable, Normal(0, spread²), less their mean. Age bins follow a random walk, and so do
+    periods; one that no cell bears on is as far from the last as steps usually are. Columns are centred by
     weight, so that `base` is the link of the average cell, which the data inform well.
 
     x (cell, column); group (column,): which spread a column takes; groups: a name for each spread
@@ -123,10 +124,12 @@ AGE = "age"  # group of the columns of the random walk
 
 def design(used: ReferenceClass, data: Cells) -> Design:
     """Lay out the columns of a class: those of its covariates, then those of its age bins."""
-    blocks: dict[str, F64] = {n: zero_sum(len(v)) for n, v in used.covariates.items() if len(v) > 1}
+    blocks: dict[str, F64] = {
+        n: _walk(len(v)) if n == used.period else zero_sum(len(v)) for n, v in used.covariates.items() if len(v) > 1
+    }
     n_bin = 1 if used.age_edges is None else len(used.age_edges) - 1
     if n_bin > 1:
-        blocks[AGE if AGE not in used.covariates else "age_bin"] = np.tri(n_bin, n_bin - 1, -1)
+        blocks[AGE if AGE not in used.covariates else "age_bin"] = _walk(n_bin)
     width = sum(b.shape[1] for b in blocks.values())
     x, level_x, age_x = np.zeros((len(data.weight), width)), {}, np.zeros((n_bin, width))
     start = 0
@@ -149,6 +152,11 @@ def design(used: ReferenceClass, data: Cells) -> Design:
     return Design(x, group.astype(np.int64), tuple(blocks), level_x, age_x)
 
 
+def _walk(n: int) -> F64:
+    """Sums (n, n - 1) of the steps of a random walk."""
+    return np.tri(n, n - 1, -1)
+
+
 def zero_sum(n: int) -> F64:
     """Orthonormal basis (n, n - 1) of the vectors that add up to 0 (Helmert contrasts)."""
     basis = np.zeros((n, n - 1))
@@ -160,13 +168,15 @@ def zero_sum(n: int) -> F64:
 def rows_for(reference: Reference, used: ReferenceClass, data: Cells, layout: Design) -> tuple[F64, F64]:
     """Rows of x (row, column) and weights (row,) whose average a parameter is.
 
-    Covariates that `where` fixes are the same in all rows; the others run through the combinations
+    Covariates that `where` fixes are the same in all rows, and so is the period: that of the as-of date, unless
+    `where` names another. The others run through the combinations
     found in the cells that match `where`, by their weight there. So the average comes near the crude
     rate of those cells, and no combination is made up that cannot be. Where no cell matches, the
     combinations and weights of the whole class are taken.
     """
     names = list(used.covariates)
-    fixed = {names.index(n): used.covariates[n].index(level) for n, level in reference.where.items()}
+    where = ({used.period: used.covariates[used.period][-1]} if used.period else {}) | reference.where
+    fixed = {names.index(n): used.covariates[n].index(level) for n, level in where.items()}
     match = np.all([data.levels[:, k] == level for k, level in fixed.items()] or [data.weight > 0], axis=0)
     if not match.any():
         match = data.weight > 0

@@ -1,6 +1,5 @@
-"""Where a parameter's number comes from: exactly one of four, each with its reason."""
+"""Where a parameter's number comes from: classes and experts, a distribution, a constant; each with its reason."""
 
-from datetime import date
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, StrictBool, StrictFloat, model_validator
@@ -21,8 +20,8 @@ class Reference(Frozen):
 
     `event` picks one of several event kinds (rates) and `category` one of several outcomes (a
     multinomial; without it the parameter has one entry a category). A covariate that `where` leaves
-    out is averaged over the class. `contrast` asks for an effect (log ratio or log-odds ratio)
-    instead of a level. `link = true` gives the level on the link scale (log rate, logit).
+    out is averaged over the class, but for the period, which is then the as-of date's. `contrast` asks
+    for an effect (log ratio or log-odds ratio) instead of a level. `link = true` gives the level on the link scale (log rate, logit).
     `transfer_sd` is the standard deviation, on the link scale, of how far this deal may differ.
     `exclude` drops entries from shares, the others then add up to one.
     """
@@ -77,55 +76,53 @@ class Parameter(Frozen):
 
     `unit` is one of "probability", "per year", "log ratio" (log hazard ratio, log-odds ratio),
     "logit", "years", "1", "utility", or the unit of an amount such as "TIV million per year".
+
+    `reference` is one class, `references` several; either may go together with `experts`. Each source is
+    then weighed by how well it is known and by its transfer_sd.
     """
 
     id: Slug
     label: str
     unit: Annotated[str, Field(min_length=1, max_length=60)]
     reference: Reference | None = None
+    references: Annotated[tuple[Reference, ...], Field(max_length=8)] = ()
     experts: Slug | None = None  # a question of experts.csv
     distribution: Distribution | None = None
     constant: StrictFloat | None = None
     source: str | None = None
     rationale: str | None = None
 
+    @property
+    def rests_on(self) -> tuple[Reference, ...]:
+        """The reference classes behind the parameter, one or several; none if it comes from elsewhere."""
+        return self.references or ((self.reference,) if self.reference else ())
+
     @model_validator(mode="after")
     def _comes_from_one_place(self) -> Self:
-        origins = ("reference", "experts", "distribution", "constant")
-        given = [o for o in origins if getattr(self, o) is not None]
-        if len(given) != 1:
-            raise ValueError(f"give exactly one of {', '.join(origins)} (got {', '.join(given) or 'none'})")
+        origins = ("reference", "references", "experts", "distribution", "constant")
+        given = [o for o in origins if getattr(self, o) not in (None, ())]
+        if len(given) != 1 and given not in (["reference", "experts"], ["references", "experts"]):
+            raise ValueError(
+                "give one of reference, references, experts, distribution, constant, or a class and experts "
+                f"(got {', '.join(given) or 'none'})"
+            )
         if given[0] in ("distribution", "constant") and not self.source:
             raise ValueError(f"a {given[0]} needs a source")
-        if given[0] == "reference" and not self.rationale:
+        if self.rests_on and not self.rationale:
             raise ValueError("a reference class needs a rationale: why this class, and this transfer_sd")
+        if len(self.references) == 1:
+            raise ValueError("references holds at least two classes; a single one is written as reference")
+        if len(given) > 1 or self.references:
+            self._may_differ()
         return self
 
-
-class ExpertRow(Frozen):
-    """One row of experts.csv: one expert's answer to one question.
-
-    The columns are question, expert, date, asked, scale, unit, p05, p50, p95, why. `scale` is
-    "probability" (logit), "positive" (log) or "real".
-    """
-
-    question: Slug
-    expert: Annotated[str, Field(min_length=1, max_length=120)]
-    date: date
-    asked: Annotated[str, Field(min_length=10)]
-    scale: Literal["probability", "positive", "real"]
-    unit: Annotated[str, Field(min_length=1, max_length=60)]
-    p05: float
-    p50: float
-    p95: float
-    why: Annotated[str, Field(min_length=10)]
-
-    @model_validator(mode="after")
-    def _quantiles_fit_the_scale(self) -> Self:
-        if not self.p05 < self.p50 < self.p95:
-            raise ValueError(f"p05 < p50 < p95 must hold (got {self.p05}, {self.p50}, {self.p95})")
-        if self.scale == "probability" and not (self.p05 > 0 and self.p95 < 1):
-            raise ValueError("probabilities must lie strictly between 0 and 1")
-        if self.scale == "positive" and not self.p05 > 0:
-            raise ValueError("a positive quantity needs p05 > 0")
-        return self
+    def _may_differ(self) -> None:
+        named = [r.model_dump_json(exclude={"transfer_sd"}) for r in self.rests_on]
+        if len(set(named)) != len(named):
+            raise ValueError("references names the same class and levels twice; leave one out")
+        for r in self.rests_on:
+            if r.transfer_sd == 0:
+                raise ValueError(
+                    f"{r.reference}: beside another source a class needs a transfer_sd above 0; 0 would leave "
+                    "the other no weight"
+                )

@@ -45,11 +45,11 @@ def sources_of(inputs: Inputs) -> tuple[Source, ...]:
     rows, cited = [], set[str]()
     for p in inputs.deal.file.parameters.values():
         origin, reasons = _origin(p, inputs)
-        if p.reference is not None:
-            used = p.reference.reference
-            again = used in cited
-            reasons.append("Data: as above" if again else "Data: " + "; ".join(inputs.classes[used].citation))
-            cited.add(used)
+        used = dict.fromkeys(r.reference for r in p.rests_on)
+        if used:
+            new = [c for id_ in used if id_ not in cited for c in inputs.classes[id_].citation]
+            reasons.append("Data: " + ("; ".join(dict.fromkeys(new)) or "as above"))
+            cited.update(used)
         rows.append(Source(p.id, p.label, p.unit, origin, " ".join(_stopped(r) for r in reasons)))
     return tuple(rows)
 
@@ -62,12 +62,16 @@ def _stopped(text: str) -> str:
 def _origin(parameter: Parameter, inputs: Inputs) -> tuple[str, list[str]]:
     """Return the kind of origin and the reasons."""
     reasons = [r for r in (parameter.rationale, parameter.source) if r]
-    if parameter.reference is not None:
-        used = inputs.classes[parameter.reference.reference]
-        return f"Reference class “{used.title}”", [*reasons, *_use(parameter.reference)]
+    rows = [r for r in inputs.deal.experts if r.question == parameter.experts]
+    asked = f"Elicited: {join([r.expert for r in rows])}" if rows else ""
+    if parameter.rests_on:
+        titles = [f"“{inputs.classes[r.reference].title}”" for r in parameter.rests_on]
+        origin = f"Reference class{'es' if len(titles) > 1 else ''} {join(titles)}"
+        for r, title in zip(parameter.rests_on, titles, strict=True):
+            reasons += [f"{title}: {s}" if len(titles) > 1 else s for s in _use(r)]
+        return (f"{origin}; {asked}" if rows else origin), [*reasons, *_asked(rows)]
     if parameter.experts is not None:
-        rows = [r for r in inputs.deal.experts if r.question == parameter.experts]
-        return f"Elicited: {join([r.expert for r in rows])}", [*reasons, *_asked(rows)]
+        return asked, [*reasons, *_asked(rows)]
     if parameter.distribution is not None:
         return f"Distribution {_written(parameter.distribution)}", reasons
     return "Constant", reasons
@@ -93,8 +97,9 @@ def _asked(rows: Sequence[ExpertRow]) -> Iterator[str]:
         yield f"Asked: “{rows[0].asked}”"
     for r in rows:
         form = percent if r.scale == "probability" else number
-        figures = ", ".join(form(x) for x in (r.p05, r.p50, r.p95))
-        yield f"{r.expert} on {long_date(r.date)} (5, 50 and 95%: {figures}): {r.why}"
+        figures = ", ".join(form(x) for x in r.values)
+        asked = join([f"{level * 100:g}" for level in r.levels])
+        yield f"{r.expert} on {long_date(r.date)} ({asked}%: {figures}): {r.why}"
 
 
 def _written(d: Distribution) -> str:

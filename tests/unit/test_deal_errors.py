@@ -53,7 +53,7 @@ MISTAKES = {
     ),
     "two origins": (
         [("constant = 1.0", 'constant = 1.0\nexperts = "power_changes"')],
-        r"parameters\.noise: give exactly one of reference, experts, distribution, constant",
+        r"parameters\.noise: give one of reference, references, experts, distribution, constant, or a class and experts",
     ),
     "no source": ([('source = "sets the unit of utility"\n', "")], r"parameters\.noise: a constant needs a source"),
     "unit that does not fit": (

@@ -292,14 +292,15 @@ def test_transfer_moves_the_link_and_each_parameter_by_its_own():
         asked("mix_far", "shares", transfer_sd=0.4),
     )
     z = free["class__transfer"]
-    assert z.shape == (3, 6)  # none for those without; two log ratios for the shares
-    np.testing.assert_allclose(got["far"], got["near"] * np.exp(0.7 * z[:, :1]), rtol=1e-12)
-    np.testing.assert_allclose(got["farther"], got["near"] * np.exp(0.7 * z[:, 1:2]), rtol=1e-12)
-    np.testing.assert_allclose(special.logit(got["p_far"]), special.logit(got["p"]) + 0.5 * z[:, 2], rtol=1e-9)
-    np.testing.assert_allclose(got["odds_far"], got["odds"] + 0.2 * z[:, 3], rtol=1e-9)
+    assert z.shape == (3, 8)  # none for those without; two bins of a rate, two log ratios for the shares
+    factor = np.array([[1.0, 0.0], [0.9, np.sqrt(1 - 0.9**2)]])  # bins differ alike: correlation 0.9
+    np.testing.assert_allclose(got["far"], got["near"] * np.exp(0.7 * z[:, :2] @ factor.T), rtol=1e-12)
+    np.testing.assert_allclose(got["farther"], got["near"] * np.exp(0.7 * z[:, 2:4] @ factor.T), rtol=1e-12)
+    np.testing.assert_allclose(special.logit(got["p_far"]), special.logit(got["p"]) + 0.5 * z[:, 4], rtol=1e-9)
+    np.testing.assert_allclose(got["odds_far"], got["odds"] + 0.2 * z[:, 5], rtol=1e-9)
     basis = join([shares()]).parts[0].to_logits
     np.testing.assert_allclose(basis.T @ basis, np.eye(2), atol=1e-12)
-    wanted = special.softmax(np.log(got["mix"]) + 0.4 * z[:, 4:] @ basis.T, axis=1)
+    wanted = special.softmax(np.log(got["mix"]) + 0.4 * z[:, 6:] @ basis.T, axis=1)
     np.testing.assert_allclose(got["mix_far"], wanted, rtol=1e-9)
 
 

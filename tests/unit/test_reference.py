@@ -19,29 +19,35 @@ ROOT = Path(__file__).parents[2] / "priors" / "reference"
 TODAY = date(2025, 3, 15)
 
 WANTED = {  # id -> kind, covariates, events
-    "agreement_breakdown": ("rates", {"conflict_type", "any_full", "third_party"}, {"breakdown"}),
-    "fighting_resumes": ("rates", {"conflict_type", "how_ended", "war_intensity"}, {"resumption"}),
+    "agreement_breakdown": ("rates", {"conflict_type", "any_full", "third_party", "period"}, {"breakdown"}),
+    "fighting_resumes": ("rates", {"conflict_type", "how_ended", "war_intensity", "period"}, {"resumption"}),
     "ceasefire_failure": ("rates", {"ended_by", "peacekeepers_now"}, {"failure"}),
-    "leader_exit": ("rates", {"conflict", "regime"}, {"regular", "irregular", "death_or_health"}),
+    "leader_exit": ("rates", {"conflict", "regime", "period"}, {"regular", "irregular", "death_or_health"}),
+    "leader_exit_post_soviet": ("rates", {"group", "period"}, {"regular", "irregular", "death_or_health"}),
     "us_party_change": ("binomial", {"incumbent_runs", "terms_in_office", "era"}, set()),
     "us_midterm_succession": ("rates", {"period"}, {"left"}),
     "alliance_termination": ("rates", {"change", "where_change", "era"}, {"against_terms", "any"}),
     "negotiation_success": (
         "multinomial",
-        {"violence", "mediation", "protracted"},
+        {"violence", "mediation", "protracted", "period"},
         {"other", "formal_agreement", "semiformal_agreement"},
     ),
-    "agreement_while_fighting": ("binomial", {"conflict_type", "issue", "war_intensity", "conflict_age"}, set()),
+    "agreement_while_fighting": (
+        "binomial",
+        {"conflict_type", "issue", "war_intensity", "conflict_age", "period"},
+        set(),
+    ),
     "commitment_fulfilment": (
         "multinomial",
-        {"by", "watched", "binding", "where", "leader_changed"},
+        {"by", "watched", "binding", "where", "leader_changed", "period"},
         {"on_time", "late", "not_fulfilled"},
     ),
     "treaty_withdrawal": ("rates", {"side", "form", "subject", "period", "other_side"}, {"exit"}),
     "verification_refused": ("survival", {"who", "kind"}, set()),
-    "sanctions_lifted": ("rates", {"sender"}, {"lifted"}),
+    "sanctions_lifted": ("rates", {"sender", "period"}, {"lifted"}),
     "alliance_honoured": ("binomial", {"era"}, set()),
 }
+SHARES = ("arms_shares", "arms_substitution")
 
 
 def _sum(table: Table, name: str, **where: str) -> float:
@@ -60,12 +66,12 @@ def test_class_has_its_kind_covariates_and_events(id_: str) -> None:
     kind, covariates, events = WANTED[id_]
     assert (used.kind, set(used.covariates), set(used.events)) == (kind, covariates, events)
     for name, levels in used.covariates.items():
-        assert list(levels) == sorted(levels)
+        assert list(levels) == sorted(levels) or name == used.period  # periods are in order of time
         assert set(used.table.columns[name]) == set(levels)  # every level has a row by now
     assert all(len(v) == used.table.n_rows for v in used.table.numbers.values())
 
 
-@pytest.mark.parametrize("id_", [*WANTED, "arms_shares"])
+@pytest.mark.parametrize("id_", [*WANTED, *SHARES])
 def test_class_says_where_it_is_from_and_folder_holds_no_more(id_: str) -> None:
     used = load_class(ROOT, id_)
     assert used.citation
@@ -77,7 +83,7 @@ def test_class_says_where_it_is_from_and_folder_holds_no_more(id_: str) -> None:
 
 
 def test_no_class_is_left_untested() -> None:
-    assert set(class_ids(ROOT)) == {*WANTED, "arms_shares"}
+    assert set(class_ids(ROOT)) == {*WANTED, *SHARES}
 
 
 def test_all_classes_load_fast() -> None:
@@ -118,7 +124,11 @@ def test_treaty_withdrawal_to_2011_is_what_was_published() -> None:
 def test_treaty_withdrawal_shows_that_rates_have_shifted() -> None:
     table = load_class(ROOT, "treaty_withdrawal").as_of(TODAY).table
     assert _sum(table, "exit", period="before 2002") == 1
-    assert _sum(table, "exit", period="since 2002") == 14
+    assert _sum(table, "exit", period="2002-2011") == 4
+    assert _sum(table, "exit", period="2012 on") == 10
+    years = {p: _sum(table, "exposure", period=p) for p in ("before 2002", "2002-2011", "2012 on")}
+    assert years["2002-2011"] + years["2012 on"] == pytest.approx(1119.23, abs=0.01)
+    assert years["before 2002"] == pytest.approx(1047.07, abs=0.01)
     assert _sum(table, "exit", side="US", other_side="in") == 4
     assert _sum(table, "exit", side="US", other_side="left") == 1  # the CFE Treaty in 2023
 
@@ -481,7 +491,7 @@ BY = {"covariate": "by", "base": "Russia", "to": "US"}
 @pytest.mark.parametrize(
     ("unit", "class_", "more"),
     [
-        ("per year", "treaty_withdrawal", {"where": {"side": "US", "period": "since 2002"}}),
+        ("per year", "treaty_withdrawal", {"where": {"side": "US", "period": "2012 on"}}),
         ("per year", "treaty_withdrawal", {"event": "exit"}),
         ("per year", "leader_exit", {"event": "irregular", "where": {"regime": "personalist"}}),
         ("probability", "us_party_change", {"where": {"incumbent_runs": "0"}}),
