@@ -5,7 +5,7 @@
         inputs/             copies of every input file
         report.html         and whatever else was written about it
         manifest.json       attributes, and size and SHA-256 of every other file
-    <root>/sweeps/<...>/sweep.zarr and manifest.json
+    <root>/sweeps/<...>/sweep.zarr and manifest.json; sensitivities in the same way
     <root>/calibrations/    fitted posteriors, by the digest of what entered
 
 A run is built in a temporary folder beside the others, flushed to the disk and renamed, so that a
@@ -114,13 +114,24 @@ class Archive:
 
         return self._write(self.runs, "run", attrs, fill)
 
-    def write_dataset(self, data: xr.Dataset, kind: str = "sweep") -> Path:
-        """Write a sweep with the same guarantees; return the Zarr store, for `xarray.open_zarr`."""
+    def write_dataset(
+        self,
+        data: xr.Dataset,
+        kind: str = "sweep",
+        *,
+        folder: str = "",
+        problems: Callable[[xr.Dataset], list[str]] = schema.sweep_problems,
+    ) -> Path:
+        """Write a sweep, or another `kind` of Dataset, with the same guarantees; return the Zarr store.
+
+        `folder` is its place in the archive (the plural of `kind`, if empty); `problems` says how the data depart from
+        what is declared for this kind.
+        """
         data = schema.described_sweep(data)
-        if problems := schema.sweep_problems(data):
-            raise ArchiveError("\n".join(f"not a {kind}: {p}" for p in problems))
-        name = f"{kind}.zarr"
-        run = self._write(self.root / f"{kind}s", kind, data.attrs, lambda tmp: store.write_dataset(tmp / name, data))
+        if found := problems(data):
+            raise ArchiveError("\n".join(f"not a {kind}: {p}" for p in found))
+        name, place = f"{kind}.zarr", self.root / (folder or f"{kind}s")
+        run = self._write(place, kind, data.attrs, lambda tmp: store.write_dataset(tmp / name, data))
         return run.path / name
 
     def _write(self, folder: Path, kind: str, attrs: Mapping[str, Any], fill: Callable[[Path], None]) -> Run:
