@@ -64,6 +64,7 @@ def _reference(p: Parameter, ref: Reference, classes: Mapping[str, ReferenceClas
     yield from _event(ref, used)
     yield from _category(ref, used)
     yield from _shares(ref, used)
+    yield from _value(ref, used)
     if used.kind == "survival" and ref.link:
         yield f"link: a Weibull has no single number on the link scale (class {used.id!r}); leave link out"
     yield from _unit(p, ref, used)
@@ -108,6 +109,16 @@ def _category(ref: Reference, used: ReferenceClass) -> Iterator[str]:
             yield f"category: log-odds are taken against {first!r} itself; choose one of {others}"
 
 
+def _value(ref: Reference, used: ReferenceClass) -> Iterator[str]:
+    terms = used.events if used.kind == "choice" else ()
+    if ref.value is not None and ref.value not in terms:
+        yield f"value: class {used.id!r} has no term {ref.value!r}; {_closest(ref.value, terms, 'terms')}"
+    if terms and ref.link:
+        yield f"link: a utility has no other scale (class {used.id!r}); leave link out"
+    if ref.value is not None and (ref.where or ref.contrast):
+        yield "value: the utility of a term is the same at all levels; leave where and contrast out"
+
+
 def _shares(ref: Reference, used: ReferenceClass) -> Iterator[str]:
     if used.kind != "shares":
         if ref.exclude:
@@ -136,5 +147,7 @@ def _unit(p: Parameter, ref: Reference, used: ReferenceClass) -> Iterator[str]:
         allowed = ("per year",)
     elif odds:
         allowed = ("probability",)
+    elif used.kind == "choice":
+        allowed = ("utility",)
     if allowed and p.unit not in allowed:
         yield f"class: the unit of such a number is {allowed[0]!r} (unit says {p.unit!r})"

@@ -35,6 +35,8 @@ def _form(r: Reference, used: ReferenceClass) -> str:
     """What kind of number a class gives."""
     if r.contrast:
         return "one log ratio of rates" if used.kind == "rates" else "one log-odds ratio"
+    if used.kind == "choice":
+        return "one utility"
     if used.kind == "survival":
         return "shape and scale of a Weibull"
     logs = "log " if r.link else ""

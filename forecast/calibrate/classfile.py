@@ -78,6 +78,18 @@ class BinomialColumns(Frozen):
     trials: str
 
 
+class ChoiceColumns(Frozen):
+    """Offers made and accepted; `terms` maps what an offer may hold to the column that says how much of it.
+
+    How much is a number in the term's own measure: 1 for a clause that is there and 0 for one that is not,
+    or a part of it, or a negative number for its opposite.
+    """
+
+    accepted: str
+    offers: str
+    terms: Annotated[dict[Slug, str], Field(min_length=1)]
+
+
 class MultinomialColumns(Frozen):
     """Counts by category; the first category is the one that log-odds are taken against."""
 
@@ -148,6 +160,14 @@ class BinomialPrior(Prior):
     centre: Annotated[float, Field(gt=0, lt=1)]
 
 
+class ChoicePrior(Prior):
+    """`reservation`: utility that refusing is worth, `sd` around it; `values`: utility of each term, `value_sd`."""
+
+    reservation: float
+    values: dict[Slug, float]
+    value_sd: Positive = 1.0
+
+
 class MultinomialPrior(Prior):
     """`centre`: probability of each category."""
 
@@ -205,6 +225,18 @@ class BinomialClass(_Class):
     prior: BinomialPrior
 
 
+class ChoiceClass(_Class):
+    """A class of offers taken or refused: the quantal response of one side, or of sides taken as one."""
+
+    kind: Literal["choice"]
+    columns: ChoiceColumns
+    prior: ChoicePrior
+
+    @model_validator(mode="after")
+    def _prior_has_each_term(self) -> Self:
+        return _same_names(self, "prior.values", self.prior.values, "columns.terms", self.columns.terms)
+
+
 class MultinomialClass(_Class):
     """A class of outcomes of several kinds."""
 
@@ -253,7 +285,8 @@ class SurvivalClass(_Class):
 
 
 type ClassFile = Annotated[
-    RatesClass | BinomialClass | MultinomialClass | SharesClass | SurvivalClass, Field(discriminator="kind")
+    RatesClass | BinomialClass | ChoiceClass | MultinomialClass | SharesClass | SurvivalClass,
+    Field(discriminator="kind"),
 ]
 CLASS_FILE: TypeAdapter[ClassFile] = TypeAdapter(ClassFile)
 

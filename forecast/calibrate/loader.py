@@ -16,11 +16,13 @@ from pydantic import ValidationError
 from forecast.calibrate.classfile import (
     CLASS_FILE,
     BinomialClass,
+    ChoiceClass,
     ClassFile,
     MultinomialClass,
     RatesClass,
     SharesClass,
     SurvivalClass,
+    SurvivalColumns,
 )
 from forecast.calibrate.records import Kind, Record
 from forecast.calibrate.reference_class import ReferenceClass, build_class
@@ -80,10 +82,11 @@ class _Columns:
     numbers: tuple[str, ...]
     days: tuple[str, ...]
     optional_days: tuple[str, ...] = ()
+    signed: tuple[str, ...] = ()  # numbers that may be negative
 
     @property
     def all(self) -> tuple[str, ...]:
-        return (*self.levels, *self.numbers, *self.days, *self.optional_days)
+        return (*self.levels, *self.numbers, *self.days, *self.optional_days, *self.signed)
 
 
 def _columns(file: ClassFile) -> _Columns:
@@ -97,6 +100,8 @@ def _columns(file: ClassFile) -> _Columns:
             return _Columns(levels, (*c.events.values(), c.exposure), ())
         case BinomialClass(columns=c):
             return _Columns(levels, (c.successes, c.trials), ())
+        case ChoiceClass(columns=c):
+            return _Columns(levels, (c.accepted, c.offers), (), signed=tuple(c.terms.values()))
         case MultinomialClass(columns=c):
             return _Columns(levels, tuple(c.categories.values()), ())
         case SharesClass(columns=c):
@@ -163,6 +168,9 @@ def _row_problems(
     for name in columns.numbers:
         if (number := _number(row[name])) is None or number < 0:
             yield f"{name} = {row[name]!r} must be a number, finite and not negative"
+    for name in columns.signed:
+        if _number(row[name]) is None:
+            yield f"{name} = {row[name]!r} must be a number, finite"
     for name in (file.table.known_on, *columns.days, *columns.optional_days):
         if not (row[name] == "" and name in columns.optional_days) and _day(row[name]) is None:
             yield f"{name} = {row[name]!r} must be a date, as in 2011-12-31"
@@ -179,22 +187,32 @@ def _kind_problems(row: dict[str, str], file: ClassFile) -> Iterator[str]:
                     yield f"{column} = {row[column]} events without exposure ({c.exposure} = {row[c.exposure]})"
                 yield from _whole(column, row)
         case BinomialClass(columns=c):
-            if (_number(row[c.successes]) or 0) > (_number(row[c.trials]) or 0):
-                yield f"{c.successes} = {row[c.successes]} is more than {c.trials} = {row[c.trials]}"
-            yield from (*_whole(c.successes, row), *_whole(c.trials, row))
+            yield from _part_of_whole(c.successes, c.trials, row)
+        case ChoiceClass(columns=c):
+            yield from _part_of_whole(c.accepted, c.offers, row)
         case MultinomialClass(columns=c):
             for column in c.categories.values():
                 yield from _whole(column, row)
         case SurvivalClass(columns=c):
-            start, event, end = _day(row[c.start]), _day(row[c.event]), _day(row[c.followed_to])
-            if start and end and end < start:
-                yield f"{c.followed_to} = {end} is before {c.start} = {start}"
-            if start and end and event and not start <= event <= end:
-                yield f"{c.event} = {event} must lie between {c.start} = {start} and {c.followed_to} = {end}"
-            if c.entry and (entry := _day(row[c.entry])) and start and end and not start <= entry <= end:
-                yield f"{c.entry} = {entry} must lie between {c.start} = {start} and {c.followed_to} = {end}"
+            yield from _order_of_days(c, row)
         case _:
             return
+
+
+def _part_of_whole(part: str, whole: str, row: dict[str, str]) -> Iterator[str]:
+    if (_number(row[part]) or 0) > (_number(row[whole]) or 0):
+        yield f"{part} = {row[part]} is more than {whole} = {row[whole]}"
+    yield from (*_whole(part, row), *_whole(whole, row))
+
+
+def _order_of_days(c: SurvivalColumns, row: dict[str, str]) -> Iterator[str]:
+    start, event, end = _day(row[c.start]), _day(row[c.event]), _day(row[c.followed_to])
+    if start and end and end < start:
+        yield f"{c.followed_to} = {end} is before {c.start} = {start}"
+    if start and end and event and not start <= event <= end:
+        yield f"{c.event} = {event} must lie between {c.start} = {start} and {c.followed_to} = {end}"
+    if c.entry and (entry := _day(row[c.entry])) and start and end and not start <= entry <= end:
+        yield f"{c.entry} = {entry} must lie between {c.start} = {start} and {c.followed_to} = {end}"
 
 
 def _whole(column: str, row: dict[str, str]) -> Iterator[str]:
@@ -211,7 +229,7 @@ def _record(row: dict[str, str], line: int, file: ClassFile, columns: _Columns) 
         line,
         known_on,
         {name: row[name] for name in columns.levels},
-        {name: float(row[name]) for name in columns.numbers},
+        {name: float(row[name]) for name in (*columns.numbers, *columns.signed)},
         {name: _day(row[name]) for name in (*columns.days, *columns.optional_days)},
     )
 

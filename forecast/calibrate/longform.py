@@ -9,6 +9,7 @@ import numpy as np
 
 from forecast.calibrate.classfile import (
     BinomialClass,
+    ChoiceClass,
     ClassFile,
     MultinomialClass,
     RatesClass,
@@ -38,6 +39,8 @@ def describe(file: ClassFile, records: tuple[Record, ...], day: date | None = No
             return common | _rates(file, records)
         case BinomialClass():
             return common | _binomial(file, records)
+        case ChoiceClass():
+            return common | _choice(file, records)
         case MultinomialClass():
             return common | _multinomial(file, records)
         case SharesClass():
@@ -53,7 +56,7 @@ def _period(file: ClassFile, day: date | None) -> dict[str, tuple[str, ...]]:
     return {file.period.column: tuple(begun or list(file.period.starts)[:1])}
 
 
-def _prior(file: ClassFile, centres: Mapping[str, float], **more: float) -> Prior:
+def _prior(file: ClassFile, centres: Mapping[str, float], **more: Any) -> Prior:
     p = file.prior
     centre = float(np.mean(list(centres.values()))) if centres else 0.0
     return Prior(centre, p.sd, p.covariate_sd, p.age_sd, p.shape_sd, centres=centres, period_sd=p.period_sd, **more)
@@ -94,6 +97,17 @@ def _binomial(file: BinomialClass, records: tuple[Record, ...]) -> dict[str, Any
     return {
         "events": (),
         "prior": _prior(file, {"success": float(np.log(p / (1 - p)))}),
+        "table": Table(_levels(file, records), _numbers(numbers, records)),
+    }
+
+
+def _choice(file: ChoiceClass, records: tuple[Record, ...]) -> dict[str, Any]:
+    """The base of its log-odds is what an empty offer has: minus the reservation."""
+    c, p = file.columns, file.prior
+    numbers = {"accepted": c.accepted, "offers": c.offers} | c.terms
+    return {
+        "events": tuple(c.terms),
+        "prior": _prior(file, {"acceptance": -p.reservation}, values=p.values, value_sd=p.value_sd),
         "table": Table(_levels(file, records), _numbers(numbers, records)),
     }
 

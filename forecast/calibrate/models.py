@@ -84,9 +84,11 @@ def add_classes(classes: Classes) -> dict[str, Part]:
         z = pm.Normal("class__z", 0.0, pt.switch(classes.centred, each, 1.0), dims="class__term")
         effect = z * pt.switch(classes.centred, 1.0, each)
         eta = eta + pt.sum(classes.x * effect[classes.term_of], axis=1)
+    if classes.value_of.size:
+        eta = eta + pt.sum(classes.holds * base[classes.value_of], axis=1)
     parts = {p.used.id: p.with_values(base, effect) for p in classes.parts}
     _add_rates([p for p in parts.values() if p.used.kind == "rates"], eta)
-    _add_binomials([p for p in parts.values() if p.used.kind == "binomial"], eta)
+    _add_binomials([p for p in parts.values() if p.used.kind in ("binomial", "choice")], eta)
     for part in parts.values():
         if part.used.kind in ("multinomial", "shares"):
             _add_categories(part, eta)
@@ -110,7 +112,11 @@ def _add_rates(parts: Sequence[Part], eta: Tensor) -> None:
 
 
 def _add_binomials(parts: Sequence[Part], eta: Tensor) -> None:
-    """Successes ~ Binomial(trials, logistic(predictor))."""
+    """Successes ~ Binomial(trials, logistic(predictor)).
+
+    An offer's predictor is its utility less the reservation, in units of the noise of one decision: the
+    quantal response by which the parties of a deal decide, too (McKelvey & Palfrey 1995).
+    """
     if parts:
         trials = np.concatenate([p.data.weight for p in parts]).astype(np.int64)
         successes = np.concatenate([p.data.count.ravel() for p in parts]).astype(np.int64)

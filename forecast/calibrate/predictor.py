@@ -12,7 +12,7 @@ from forecast.types import B8, F64, I64
 
 type Tensor = Any
 
-KINDS = ("rates", "binomial", "multinomial", "shares", "survival")  # tables of one kind follow one another
+KINDS = ("rates", "binomial", "choice", "multinomial", "shares", "survival")  # tables of one kind follow one another
 FEWEST_CENTRED, CLEAR = 8, 6.0  # terms of a covariate, and mean measure, from which they are centred
 EACH_CLEAR = 100.0  # or the measure of each term, however few
 
@@ -24,7 +24,8 @@ class Part:
     free: names of its linear predictors: outcomes, or log ratios between categories
     to_logits (category, free): from log ratios to logits; empty for kinds without categories
     entries: its place among the entries of all tables (cell by cell, within it predictor by predictor)
-    base (free,), effect (term, free), shape: symbolic, once the model has them
+    values: names of the terms of an offer, whose utilities follow the bases
+    base (free + value,), effect (term, free), shape: symbolic, once the model has them
     """
 
     used: ReferenceClass
@@ -35,6 +36,7 @@ class Part:
     entries: slice
     terms: slice
     bases: slice
+    values: tuple[str, ...] = ()
     base: Tensor = None
     effect: Tensor = None
     shape: Tensor = None
@@ -65,6 +67,8 @@ class Classes:
     spread_sd (spread,): half-normal scale; spread_of (term,)
     centred (term,): whether it is sampled as it is, and not as a multiple of its spread
     x, term_of (entry, most terms of an entry): its terms and their factors, filled up with 0
+    holds, value_of (entry, most values of an entry): the same of what an offer holds and of its utilities, which
+        are among the bases
     """
 
     parts: tuple[Part, ...]
@@ -76,6 +80,8 @@ class Classes:
     centred: B8
     x: F64
     term_of: I64
+    holds: F64
+    value_of: I64
     coords: dict[str, list[str]]
 
 
@@ -85,31 +91,38 @@ def join(used: Sequence[ReferenceClass]) -> Classes:
     most = max((p.layout.x.shape[1] for p in parts), default=0)
     n = parts[-1].entries.stop if parts else 0
     x, term_of, base_of = np.zeros((n, most)), np.zeros((n, most), np.int64), np.zeros(n, np.int64)
+    most_values = max((len(p.values) for p in parts), default=0)
+    holds, value_of = np.zeros((n, most_values)), np.zeros((n, most_values), np.int64)
     spread_of, spread_sd, n_spread = [], [], 0
     coords: dict[str, list[str]] = {"class__outcome": [], "class__covariate": [], "class__term": []}
     for p in parts:
         width, free, id_ = p.layout.x.shape[1], len(p.free), p.used.id
-        base_of[p.entries] = np.tile(np.arange(p.bases.start, p.bases.stop), len(p.data.weight))
+        base_of[p.entries] = np.tile(np.arange(p.bases.start, p.bases.start + free), len(p.data.weight))
+        if p.values:
+            holds[p.entries, : len(p.values)] = p.data.terms
+            value_of[p.entries, : len(p.values)] = np.arange(p.bases.start + free, p.bases.stop)
         x[p.entries, :width] = np.repeat(p.layout.x, free, axis=0)
         own = p.terms.start + np.arange(width)[None, :] * free + np.arange(free)[:, None]  # (free, column)
         term_of[p.entries, :width] = np.tile(own, (len(p.data.weight), 1))
         spread_of.append(n_spread + np.repeat(p.layout.group, free))
         spread_sd += [_spread_sd(p.used, g) for g in p.layout.groups]
         n_spread += len(p.layout.groups)
-        coords["class__outcome"] += [f"{id_}: {name}" for name in p.free]
+        coords["class__outcome"] += [f"{id_}: {name}" for name in (*p.free, *p.values)]
         coords["class__covariate"] += [f"{id_}: {g}" for g in p.layout.groups]
         columns = [f"{p.layout.groups[g]} {k + 1}" for k, g in enumerate(p.layout.group)]
         coords["class__term"] += [f"{id_}: {column}: {name}" for column in columns for name in p.free]
     return Classes(
         parts=tuple(parts),
-        centre=np.concatenate([_centres(p.used, p.free) for p in parts]),
-        sd=np.repeat([p.used.prior.sd for p in parts], [len(p.free) for p in parts]),
+        centre=np.concatenate([_centres(p) for p in parts]),
+        sd=np.concatenate([_sds(p) for p in parts]),
         base_of=base_of,
         spread_sd=np.array(spread_sd, np.float64),
         spread_of=np.concatenate(spread_of).astype(np.int64),
         centred=np.concatenate([_centred(p) for p in parts]),
         x=x,
         term_of=term_of,
+        holds=holds,
+        value_of=value_of,
         coords=coords,
     )
 
@@ -133,19 +146,28 @@ def _parts(used: Sequence[ReferenceClass]) -> list[Part]:
             free = tuple(f"log ratio {i}" for i in range(1, len(data.outcomes)))
             to_logits = zero_sum(len(data.outcomes))
         n_entry, n_term = len(data.weight) * len(free), layout.x.shape[1] * len(free)
-        place = slice(entry, entry + n_entry), slice(term, term + n_term), slice(base, base + len(free))
-        entry, term, base = entry + n_entry, term + n_term, base + len(free)
-        parts.append(Part(one, data, layout, free, to_logits, *place))
+        values = one.events if one.kind == "choice" else ()
+        n_base = len(free) + len(values)
+        place = slice(entry, entry + n_entry), slice(term, term + n_term), slice(base, base + n_base)
+        entry, term, base = entry + n_entry, term + n_term, base + n_base
+        parts.append(Part(one, data, layout, free, to_logits, *place, values))
     return parts
 
 
-def _centres(used: ReferenceClass, free: Sequence[str]) -> F64:
+def _sds(part: Part) -> F64:
+    prior = part.used.prior
+    return np.repeat([prior.sd, prior.value_sd], [len(part.free), len(part.values)])
+
+
+def _centres(part: Part) -> F64:
     """Prior centres of the bases on the link scale; the base of a survival time is the log of 1 / scale."""
+    used, free = part.used, part.free
     if used.kind == "shares":
         return np.zeros(len(free))
     if used.kind == "survival":
         return np.full(1, -used.prior.centre)
-    return np.array([used.prior.centres.get(name, used.prior.centre) for name in free])
+    own = [used.prior.centres.get(name, used.prior.centre) for name in free]
+    return np.array([*own, *(used.prior.values[name] for name in part.values)])
 
 
 def _centred(part: Part) -> B8:

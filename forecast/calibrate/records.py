@@ -9,7 +9,7 @@ from typing import Literal
 from forecast.calibrate.classfile import ClassFile, SurvivalClass
 from forecast.types import F64, I64
 
-type Kind = Literal["rates", "binomial", "multinomial", "shares", "survival"]
+type Kind = Literal["rates", "binomial", "choice", "multinomial", "shares", "survival"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class Prior:
     effect_sd: scale of the half-normal from which the spread of a covariate's levels comes
     age_sd: the same for the steps of the random walk over age bins
     period_sd: the same for the steps of the random walk over periods
+    values, value_sd: centre and sd of the utility of each term of an offer (choice only)
     shape_sd: of the log of a Weibull shape around 0
     concentration: of the Dirichlet from which a group's shares come (shares only)
     """
@@ -56,6 +57,8 @@ class Prior:
     shape_sd: float = 0.4
     concentration: float = 10.0
     period_sd: float = 0.5
+    values: Mapping[str, float] = field(default_factory=dict)
+    value_sd: float = 1.0
     centres: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -65,8 +68,9 @@ class Table:
 
     columns: covariate -> the row's level (shares: also the window)
     numbers: rates: "exposure" (years) and a count per event name · binomial: "successes", "trials" ·
-        multinomial: a count per category · shares: a column per entry, the group's share times its
-        effective number of decisions · survival: "entry" and "exit" (years since start), "event" (0, 1)
+        choice: "accepted", "offers" and a column per term · multinomial: a count per category ·
+        shares: a column per entry, the group's share times its effective number of decisions ·
+        survival: "entry" and "exit" (years since start), "event" (0, 1)
     age: rates with age bins: index into `age_labels`; else None
     """
 

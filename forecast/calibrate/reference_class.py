@@ -17,7 +17,7 @@ from forecast.types import F64
 class ReferenceClass:
     """A reference class with those of its records that may be used.
 
-    events: rates: names of events · multinomial: categories, the first is the base of the log-odds ·
+    events: rates: names of events · choice: terms of an offer · multinomial: categories, the first is the base of the log-odds ·
         shares: entries · else ()
     covariates: name -> its levels, sorted; a level without a row has its prior only
     period: that of the covariates whose levels are periods, in order of time, the last one that of the cut

@@ -14,11 +14,13 @@ from forecast.types import F64, I64
 class Cells:
     """The sufficient statistics of a class; a cell is one combination of covariate levels and age bin.
 
-    outcomes: events, categories or entries; ("success",) for a binomial, ("event",) for survival
+    outcomes: events, categories or entries; ("success",) for a binomial,
+        ("acceptance",) for a choice, ("event",) for survival
     levels (cell, covariate): index of the level of each covariate
     age (cell,): index of the age bin, 0 where there are none
     weight (cell,): years of exposure, trials, cases, or effective counts (shares)
     count (cell, outcome): events, successes, cases, effective counts; of a survival case, 1 if it ended
+    terms (cell, term): how much of each term an offer holds; empty for other kinds
     spell (cell, 2): years at entry and exit of each survival case; empty for other kinds
     labels: a name for each cell
     """
@@ -30,10 +32,11 @@ class Cells:
     count: F64
     spell: F64
     labels: list[str]
+    terms: F64
 
 
 def cells(used: ReferenceClass) -> Cells:
-    """Add up the rows of a class; survival cases and the rows of shares stay apart.
+    """Add up the rows of a class; survival cases, offers and the rows of shares stay apart.
 
     Raises
     ------
@@ -42,10 +45,12 @@ def cells(used: ReferenceClass) -> Cells:
     """
     levels, numbers = _levels(used), used.table.numbers
     outcomes, weight, count = _counts(used)
-    spell = np.empty((0, 2))
+    spell, terms = np.empty((0, 2)), np.empty((0, 0))
     age = np.zeros(len(weight), np.int64) if used.table.age is None else np.asarray(used.table.age, np.int64)
     if used.kind == "survival":
         spell = np.column_stack([numbers["entry"], numbers["exit"]]).astype(np.float64)
+    elif used.kind == "choice":
+        terms = np.stack([numbers[t] for t in used.events], axis=1).astype(np.float64)
     elif used.kind == "shares":
         keep = weight > 0
         levels, age, weight, count = levels[keep], age[keep], weight[keep], count[keep]
@@ -56,7 +61,7 @@ def cells(used: ReferenceClass) -> Cells:
             f"{used.folder / used.table_file}: no row is left that bears on anything (none known by the as-of "
             f"date?); take another source for what {used.id!r} gives"
         )
-    return Cells(outcomes, levels, age, weight, count, spell, _labels(used, levels, age))
+    return Cells(outcomes, levels, age, weight, count, spell, _labels(used, levels, age), terms)
 
 
 def _counts(used: ReferenceClass) -> tuple[tuple[str, ...], F64, F64]:
@@ -66,6 +71,8 @@ def _counts(used: ReferenceClass) -> tuple[tuple[str, ...], F64, F64]:
         return used.events, numbers["exposure"], np.stack([numbers[e] for e in used.events], axis=1)
     if used.kind == "binomial":
         return ("success",), numbers["trials"], numbers["successes"][:, None]
+    if used.kind == "choice":
+        return ("acceptance",), numbers["offers"], numbers["accepted"][:, None]
     if used.kind == "survival":
         return ("event",), np.ones(len(numbers["event"])), numbers["event"][:, None]
     count = np.stack([numbers[e] for e in used.events], axis=1)

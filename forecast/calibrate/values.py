@@ -162,7 +162,7 @@ def form_of(references: Sequence[Reference], parts: Sequence[Part]) -> Form:
     """Say what numbers a parameter has on the link scale, and how they become its value."""
     r, part = references[0], parts[0]
     kind = part.used.kind
-    if r.contrast or (r.link and (kind != "rates" or part.used.age_edges is None)):
+    if r.contrast or kind == "choice" or (r.link and (kind != "rates" or part.used.age_edges is None)):
         return _number(lambda x: x[0])
     if kind == "survival":
         return Form(
@@ -203,10 +203,13 @@ def quote(r: Reference, part: Part, form: Form) -> Tensor:
     effect = part.effect[:, outcome]
     if r.contrast:
         return _one(pt.dot(contrast_row(r, part.used, part.layout), effect))
-    if kind == "survival":
-        return _one(_average(r, part, 0.0, effect, pt.exp, pt.log))
-    to_mean, to_link = (pt.exp, pt.log) if kind == "rates" else (pt.sigmoid, _logit)
-    link = _average(r, part, part.base[outcome], effect, to_mean, to_link)
+    if r.value:
+        return _one(part.base[1 + part.values.index(r.value)])
+    to_mean, to_link = {"binomial": (pt.sigmoid, _logit), "choice": (_same, _same)}.get(kind, (pt.exp, pt.log))
+    base = 0.0 if kind == "survival" else part.base[outcome]  # the scale of a Weibull is put together in its form
+    link = _average(r, part, base, effect, to_mean, to_link)
+    if kind == "choice":
+        return _one(-link)  # the reservation: what an offer has to be worth
     if part.used.age_edges is None:
         return _one(link)
     own = link + (part.layout.age_x @ effect if len(part.layout.groups) else np.zeros(1))
@@ -232,6 +235,10 @@ def _average(r: Reference, part: Part, base: Tensor, effect: Tensor, to_mean: An
     x, weight = rows_for(r, part.used, part.data, part.layout)
     link = base + x @ effect
     return link[0] if len(weight) == 1 else to_link(pt.dot(weight, to_mean(link)))
+
+
+def _same(x: Tensor) -> Tensor:
+    return x
 
 
 def _logit(p: Tensor) -> Tensor:

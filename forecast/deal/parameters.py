@@ -21,8 +21,10 @@ class Reference(Frozen):
     `event` picks one of several event kinds (rates) and `category` one of several outcomes (a
     multinomial; without it the parameter has one entry a category). A covariate that `where` leaves
     out is averaged over the class, but for the period, which is then the as-of date's. `contrast` asks
-    for an effect (log ratio or log-odds ratio) instead of a level. `link = true` gives the level on the link scale (log rate, logit).
+    for an effect (log ratio or log-odds ratio) instead of a level. `link = true` gives the level on the
+    link scale (log rate, logit).
     `transfer_sd` is the standard deviation, on the link scale, of how far this deal may differ.
+    Of a class of offers a parameter takes the utility of one term, `value`, or the reservation.
     `exclude` drops entries from shares, the others then add up to one.
     """
 
@@ -30,6 +32,7 @@ class Reference(Frozen):
     where: dict[str, str] = Field(default_factory=dict)
     event: str | None = None
     category: str | None = None
+    value: str | None = None
     exclude: tuple[str, ...] = ()
     contrast: Contrast | None = None
     link: StrictBool = False

@@ -260,6 +260,102 @@ def test_mistakes_in_periods_are_told(tmp_path, old, new, message):
         load_class(tmp_path, "exits")
 
 
+# ---- offers taken or refused -----------------------------------------------------------------------
+
+
+OFFERS = {
+    "offers": [12, 9, 7, 15, 20],
+    "accepted": [3, 6, 1, 9, 12],
+    "land": [0, 1, -0.5, 0.5, 1],
+    "aid": [1, 1, 0, 0, 2],
+}
+
+
+def choice(**prior):
+    mood = {"mood": ("calm", "tense", "calm", "tense", "calm")}
+    one = made("choice", OFFERS, mood, {"mood": ("calm", "tense")}, ("land", "aid"), sd=1.2)
+    values = {"values": {"land": 0.5, "aid": -0.2}, "value_sd": 0.8, "centres": {"acceptance": -0.4}}
+    return replace(one, prior=replace(one.prior, **values, **prior))
+
+
+def utility(id_, **more):
+    return Parameter(id=id_, label=id_, unit="utility", rationale="made up", reference=ref("choice", 0.0, **more))
+
+
+def test_offers_are_taken_by_a_quantal_response():
+    """Accepted ~ Binomial(offers, logistic(utility - reservation)), term by term."""
+    asked = [utility("land", value="land"), utility("aid", value="aid"), utility("calm", where={"mood": "calm"})]
+    asked += [utility("tense", where={"mood": "tense"}), utility("both")]
+    model = build_model({p.id: p for p in asked}, (), {"choice": choice()}, AS_OF)
+    free = evaluate.prior_draws(model, 6, seed=2)
+    got = evaluate.deterministics(model, free)
+    held = np.array([OFFERS["land"], OFFERS["aid"]])
+    reservation = np.stack([got["calm"], got["tense"]], axis=1)[:, [0, 1, 0, 1, 0]]
+    p = special.expit(np.stack([got["land"], got["aid"]], axis=1) @ held - reservation)
+    wanted = stats.binom(OFFERS["offers"], p).logpmf(OFFERS["accepted"])
+    np.testing.assert_allclose(evaluate.log_likelihoods(model, free)["binomial__successes"], wanted, rtol=1e-9)
+    weight = np.array([39, 24]) / 63
+    np.testing.assert_allclose(got["both"], weight[0] * got["calm"] + weight[1] * got["tense"], rtol=1e-9)
+
+
+def test_the_priors_of_utilities_are_those_of_the_class():
+    model = build_model({"land": utility("land", value="land")}, (), {"choice": choice()}, AS_OF)
+    assert list(model.coords["class__outcome"]) == ["choice: acceptance", "choice: land", "choice: aid"]
+    x = evaluate.prior_draws(model, 40_000, seed=8)["class__base"]
+    for k, (mean, sd) in enumerate([(-0.4, 1.2), (0.5, 0.8), (-0.2, 0.8)]):
+        assert abs(x[:, k].mean() - mean) < 5 * sd / 200
+        assert abs(x[:, k].std() / sd - 1) < 5 / np.sqrt(80_000)
+
+
+def test_utilities_of_many_offers_are_found_again():
+    """200 offers a row, drawn once with a fixed seed; each utility within 4 posterior sd of the one used."""
+    rng, truth = np.random.default_rng(11), {"land": 1.4, "aid": -0.6}
+    land, aid = rng.normal(size=40), rng.normal(size=40)
+    p = special.expit(truth["land"] * land + truth["aid"] * aid - 0.3)
+    numbers = {"offers": [200] * 40, "accepted": rng.binomial(200, p), "land": land, "aid": aid}
+    one = made("choice", numbers, {}, {}, ("land", "aid"))
+    one = replace(one, prior=replace(one.prior, values={"land": 0.0, "aid": 0.0}, centres={"acceptance": 0.0}))
+    asked = {k: utility(k, value=k) for k in truth} | {"reservation": utility("reservation")}
+    tree = fit(build_model(asked, (), {"choice": one}, AS_OF), seed=3)
+    for name, true in (truth | {"reservation": 0.3}).items():
+        x = tree["posterior"][name].to_numpy()
+        assert abs(x.mean() - true) < 4 * x.std(), name
+        assert x.std() < 0.1
+
+
+@pytest.mark.parametrize(
+    ("p", "message"),
+    [
+        (utility("p", value="lnad"), "value: class 'choice' has no term 'lnad'; did you mean 'land'?"),
+        (utility("p", value="land", where={"mood": "calm"}), "leave where and contrast out"),
+        (utility("p", link=True), "a utility has no other scale"),
+        (utility("p", value="land").model_copy(update={"unit": "1"}), "the unit of such a number is 'utility'"),
+    ],
+)
+def test_what_offers_cannot_give_is_refused(p, message):
+    assert any(message in s for s in check_parameters({"p": p}, (), {"choice": choice()}, AS_OF))
+
+
+def test_a_class_of_offers_is_read_from_its_folder(tmp_path):
+    from forecast.calibrate.reference import load_class
+
+    folder = tmp_path / "exits"
+    folder.mkdir()
+    head, tail = CLASS.split("[period]", maxsplit=1)[0], CLASS.split("[prior]")[1]
+    columns = '[columns]\naccepted = "taken"\noffers = "offers"\nterms = { land = "land" }\n\n'
+    prior = "[prior]\nreservation = 0.3\nvalues = { land = 1.0 }\n" + tail.split("\n", 2)[2]
+    text = (head + columns + prior).replace('kind = "rates"', 'kind = "choice"')
+    (folder / "class.toml").write_text(text, encoding="utf-8")
+    table = folder / "table.csv"
+    table.write_text("year,taken,offers,land,known_on\n2011,1,3,-0.5,2012-01-01\n", encoding="utf-8")
+    one = load_class(tmp_path, "exits")
+    assert (one.kind, one.events, one.prior.values) == ("choice", ("land",), {"land": 1.0})
+    assert one.prior.centres == {"acceptance": -0.3}
+    table.write_text("year,taken,offers,land,known_on\n2011,4,3,much,2012-01-01\n", encoding="utf-8")
+    with pytest.raises(ReferenceClassError, match=r"land = 'much' must be a number, finite\n.*4 is more than offers"):
+        load_class(tmp_path, "exits")
+
+
 CLASS = """
 id = "exits"
 title = "Exits"
