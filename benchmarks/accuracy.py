@@ -50,16 +50,22 @@ def _single(title: str, base: Counted, replicates: int, effort: Effort, goal: Go
     figures = []
     for a in base.asked:
         at, wanted = (a.time, a.quantity), goal(a)
-        gain = float(better[at] / slower)
+        gain = float(better[at] / slower[a.quantity])
         target: dict[str, Any] = {} if wanted is None else at_least(gain, *wanted)
         note = f"without Sobol points {without[at]:,.3g}; own error² / spread {found.honesty[at]:.2f}"
         name = f"{a.label}, {replicates} paths"
         figures.append(Figure(name, float(better[at]), "× less variance", gain, **target, note=note))
     intro = (
         f"{effort.draws} draws × {replicates} weighted paths, {effort.seeds} seeds, to about 5 %; a path takes "
-        f"{slower:.1f} times as long as a counted one; |z| ≤ {z:.1f} against counts."
+        f"{slower.max():.1f} times as long as a counted one{_ending(slower)}; |z| ≤ {z:.1f} against counts."
     )
     return Table(f"{title}: {replicates} weighted paths a draw", intro, figures, "× counting")
+
+
+def _ending(slower: F64) -> str:
+    """How long a path takes that ends where a flag is set, where there are such."""
+    shortest = slower.min()
+    return f", {shortest:.1f} times where it ends with the signature" if shortest < slower.max() else ""
 
 
 def _goal(a: Asked) -> tuple[float, float]:
@@ -113,7 +119,8 @@ def _differences(title: str, base: Base, pairs: list[Pair]) -> Table:
     intro = (
         f"`estimate` with the same seed in both scenarios, {WEIGHED} paths a draw, against counts with keys of their "
         "own: for the probability that the parameter moves the most, by how much it moves, and variance × time. A "
-        f"weighted path takes {base.slower:.1f} times as long. The squared error that `difference` says is "
+        f"weighted path takes {base.slower.max():.1f} times as long{_ending(base.slower)}. The squared error that "
+        "`difference` says is "
         f"{min(honest):.2f} to {max(honest):.2f} of the spread over {SEEDS} seeds, {statistics.median(honest):.2f} in "
         "the middle."
     )

@@ -17,7 +17,6 @@ from benchmarks.variance import (
     counted,
     divided,
     of_one_path,
-    times_as_long,
 )
 from forecast.deal.describe import describe
 from forecast.deal.expand import expand
@@ -75,20 +74,20 @@ class Pair:
 
 @dataclass(frozen=True)
 class Base:
-    """One deal as it is. counts, weights: of each seed; slower: time of weighted paths over that of counted ones."""
+    """One deal as it is. counts, weights: of each seed; slower (figure,): time of weighted paths over counted ones."""
 
     problem: Problem
     asked: tuple[Asked, ...]
     counts: F64
     weights: tuple[Estimates, ...]
-    slower: float
+    slower: F64
 
     @classmethod
     def of(cls, problem: Problem, asked: tuple[Asked, ...], repeats: int) -> "Base":
         """Run a deal as it is."""
         weights = tuple(problem.weigh(seed, WEIGHED) for seed in range(SEEDS))
-        took = times_as_long([lambda: problem.count(1), lambda: problem.weigh(1, WEIGHED)], repeats)
-        return cls(problem, asked, counted(problem, range(SEEDS)), weights, took[1] * PLAIN / WEIGHED)
+        slower = problem.slower(WEIGHED, repeats)[[a.quantity for a in asked]]
+        return cls(problem, asked, counted(problem, range(SEEDS)), weights, slower)
 
     def pick(self, figures: F64) -> F64:
         """What is asked for, of (…, time, quantity)."""
@@ -141,10 +140,9 @@ def headlines(inputs: Inputs, draws: Draws) -> tuple[Problem, tuple[Asked, ...]]
     """Set the problem of a deal's headlines."""
     program, headline = compile_process(expand(inputs.deal), draws), describe(inputs.deal).headline
     days = sorted({day for *_, day in headline})
-    flags = tuple(sorted({name for _, variable, name, _ in headline if variable == "state_probability"}))
-    problem = Problem(program, np.array([years_between(inputs.deal.as_of, d) for d in days]), flags)
-    few = problem.weigh(0, 2)
-    asked = [Asked(label, days.index(d), few.column(KINDS[v], name)) for label, v, name, d in headline]
+    names = tuple(dict.fromkeys((KINDS[variable], name) for _, variable, name, _ in headline))
+    problem = Problem(program, np.array([years_between(inputs.deal.as_of, d) for d in days]), names)
+    asked = [Asked(label, days.index(d), names.index((KINDS[v], name))) for label, v, name, d in headline]
     return problem, tuple(asked)
 
 
@@ -208,14 +206,12 @@ def _alike(a: Program, b: Program) -> bool:
 
 def benchmark(draws: int) -> tuple[Problem, tuple[Asked, ...]]:
     """Set the deal-like problem: each cause at three times, and P(signed) at the first."""
-    problem = Problem(deal_like(draws), np.array([2.0, 5.0, 10.0]), ("signed",))
+    program, times = deal_like(draws), np.array([2.0, 5.0, 10.0])
+    names = (*(("cause", c) for c in program.causes), ("state", "signed"))
     causes = [
-        Asked(f"{cause} by {t:g} years", i, j)
-        for j, cause in enumerate(problem.program.causes)
-        for i, t in enumerate(problem.times)
+        Asked(f"{cause} by {t:g} years", i, j) for j, cause in enumerate(program.causes) for i, t in enumerate(times)
     ]
-    signed = problem.weigh(0, 2).column("state", "signed")
-    return problem, (*causes, Asked("signed by 2 years", 0, signed))
+    return Problem(program, times, names), (*causes, Asked("signed by 2 years", 0, len(program.causes)))
 
 
 def benchmark_variations(problem: Problem) -> list[Scenario]:

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measure import side_by_side
-from forecast.estimate import Estimates, estimate
+from forecast.estimate import Estimates, estimate, estimate_each
 from forecast.process.compile import Program
+from forecast.process.decided import Part, Quantity, parts_of
 from forecast.simulate import Counts, simulate
 from forecast.types import F64
 
@@ -53,33 +54,41 @@ class Asked:
 
 @dataclass(frozen=True)
 class Problem:
-    """A program, and the times and flags that are asked for beside its causes and outcome classes."""
+    """A program, and the times and quantities that are asked for."""
 
     program: Program
     times: F64
-    flags: tuple[str, ...]
+    names: tuple[Quantity, ...]
 
     def count(self, seed: int, replicates: int = PLAIN) -> Counts:
         """Count paths."""
         return simulate(self.program, seed=seed, replicates=replicates, grid=self.times, threads=1)
 
     def weigh(self, seed: int, replicates: int, *, sobol: bool = True) -> Estimates:
-        """Estimate by weighted paths."""
-        return estimate(
-            self.program,
-            seed=seed,
-            times=self.times,
-            flags=self.flags,
-            replicates=replicates,
-            threads=1,
-            sobol=sobol,
-        )
+        """Estimate by weighted paths, each quantity on those that suit it."""
+        settings = {"seed": seed, "times": self.times, "replicates": replicates, "sobol": sobol}
+        return estimate_each(self.program, self.names, threads=1, **settings)
+
+    def slower(self, replicates: int, repeats: int, *, sobol: bool = True) -> F64:
+        """Time of the weighted paths that a quantity comes from over that of counted ones: (quantity,)."""
+        parts = parts_of(self.program, self.names)
+
+        def run(part: Part) -> Callable[[], object]:
+            flags = [name for kind, name in part.names if kind == "state"]
+            settings = {"seed": 1, "times": self.times, "flags": flags, "replicates": replicates, "sobol": sobol}
+            return lambda: estimate(part.program, threads=1, **settings)
+
+        took = times_as_long([lambda: self.count(1), *map(run, parts)], repeats)[1:]
+        by_name = {q: t * PLAIN / replicates for part, t in zip(parts, took, strict=True) for q in part.names}
+        return np.array([by_name[q] for q in self.names])
 
     def fractions(self, counts: Counts) -> F64:
         """Order counts as estimates are: (draw, time, quantity)."""
-        flags = [self.program.flags.index(f) for f in self.flags]
-        parts = (counts.cause, counts.outcome, counts.state[..., flags])
-        result: F64 = np.concatenate(parts, axis=-1) / counts.replicates
+        p = self.program
+        columns = {"cause": (counts.cause, p.causes), "outcome": (counts.outcome, p.outcomes)}
+        columns["state"] = (counts.state, p.flags)
+        found = [columns[kind][0][..., columns[kind][1].index(name)] for kind, name in self.names]
+        result: F64 = np.stack(found, axis=-1) / counts.replicates
         return result
 
 
@@ -176,12 +185,7 @@ class Counted:
         """Variance of as many counted paths over that of weighted ones: (time, quantity)."""
         return divided(self.path / replicates, found.spread)
 
-    def slower(self, replicates: int, repeats: int) -> tuple[float, float]:
-        """Time of a weighted path over that of a counted one, with and without Sobol points."""
-        runs = [
-            lambda: self.problem.count(1),
-            lambda: self.problem.weigh(1, replicates),
-            lambda: self.problem.weigh(1, replicates, sobol=False),
-        ]
-        _, sobol, plain = (t * PLAIN / replicates for t in times_as_long(runs, repeats))
-        return sobol, plain
+    def slower(self, replicates: int, repeats: int) -> tuple[F64, F64]:
+        """Time of a weighted path over that of a counted one, with and without Sobol points: (quantity,) each."""
+        with_points, plain = (self.problem.slower(replicates, repeats, sobol=s) for s in (True, False))
+        return with_points, plain

@@ -390,17 +390,26 @@ def choose(s, w, d, r, event, at, seed):
 
 
 @inlined
-def begin(s, x, w, d, r, seed):
-    """Put the scratch space into the state at the as-of date."""
-    draw_all(s.key, w.left, w.spare, d, r, seed)
-    exponentials(w.left)
-    exponentials(w.spare)
+def put_back(s, w):
+    """Put clocks, events and what is due at ages into the state at the as-of date, and hazards but for their luck."""
     copy(w.risk_words, w.risk_words0)
     for c in range(w.start.size):
         w.start[c] = s.clock0[c]
     for n in range(w.event_state.size):
         w.event_state[n], w.event_drawn[n] = s.events[n]["state"], 0
         w.event_left[n] = w.left[s.hazards.size + n]
+    for a in range(w.due.size):
+        due = w.start[s.aged[a]["clock"]] + s.aged[a]["age"]
+        w.due[a] = due if due >= 0.0 else np.inf
+
+
+@inlined
+def begin(s, x, w, d, r, seed):
+    """Put the scratch space into the state at the as-of date."""
+    draw_all(s.key, w.left, w.spare, d, r, seed)
+    exponentials(w.left)
+    exponentials(w.spare)
+    put_back(s, w)
     for k in range(s.hazards.size):
         risk = w.risks[k]
         left = w.left[k]
@@ -409,9 +418,6 @@ def begin(s, x, w, d, r, seed):
         w.next[k] = min(fire, risk["bin_end"])
     for j in range(s.weibull.size):
         aim(s, x, w, s.weibull[j], 0.0)
-    for a in range(w.due.size):
-        due = w.start[s.aged[a]["clock"]] + s.aged[a]["age"]
-        w.due[a] = due if due >= 0.0 else np.inf
     for m in range(w.meter_total.size):
         w.meter_since[m], w.meter_total[m] = -1.0, 0.0
 

@@ -32,6 +32,7 @@ from forecast.kernels.gsmp import (
     outcome_of,
     pass_date,
     prepare,
+    put_back,
     restart,
     row_of,
     settle,
@@ -160,12 +161,7 @@ def begin_weighted(s, x, w, z, y, d, number, r, seed):
     draw_all(s.key, w.left, w.spare, d, number, seed)
     draw_points(z, w.first, y.shift, r)
     exponentials(w.first)
-    copy(w.risk_words, w.risk_words0)
-    for c in range(w.start.size):
-        w.start[c] = s.clock0[c]
-    for n in range(w.event_state.size):
-        w.event_state[n], w.event_drawn[n] = s.events[n]["state"], 0
-        w.event_left[n] = w.left[s.hazards.size + n]
+    put_back(s, w)
     for k in range(s.hazards.size):
         risk = w.risks[k]
         left = w.left[k] / z.boost[k]  # infinite for what is never let happen
@@ -173,9 +169,6 @@ def begin_weighted(s, x, w, z, y, d, number, r, seed):
         w.next[k] = min(left / (risk["mult"] * risk["rate"]), risk["bin_end"])
     for j in range(s.weibull.size):
         aim(s, x, w, s.weibull[j], 0.0)
-    for a in range(w.due.size):
-        due = w.start[s.aged[a]["clock"]] + s.aged[a]["age"]
-        w.due[a] = due if due >= 0.0 else np.inf
     for j in range(y.ended.size):
         y.ended[j] = 0.0
     for j in range(y.taken.size):
