@@ -171,8 +171,8 @@ def box_sentences(data: xr.Dataset, h: int, rows: dict[str, Row]) -> Iterator[st
         rules = join([rule(rows[n], float(a), float(b)) for n, a, b in bounds if n])
         sought = "of all the probability that it does not happen" if low else "of all the probability that it happens"
         yield (
-            f"In {percent(at['share'])} ({plus_minus(at['share_error'])}) of the draws {rules}; there “{label}” has "
-            f"{percent(at['mean'])} ({plus_minus(at['mean_error'])}), elsewhere {percent(at['outside'])} "
+            f"In {percent(at['share'])} ({plus_minus(at['share_error'])}) of the draws {rules}; there the chance of "
+            f"“{label}” is {percent(at['mean'])} ({plus_minus(at['mean_error'])}), elsewhere {percent(at['outside'])} "
             f"({plus_minus(at['outside_error'])}), overall {percent(mean)}. These draws hold {percent(at['coverage'])} "
             f"({plus_minus(at['coverage_error'])}) {sought}."
         )
@@ -230,8 +230,8 @@ def decision_lines(data: xr.Dataset, top: int) -> list[str]:
     a, unit = data.attrs, str(data.attrs["decision_unit"])
     payoff, perfect = (number(float(a[f"decision_{k}"])) for k in ("payoff", "perfect"))
     first = (
-        f"{a['decision']}: by what is known now, “{a['decision_now']}”, worth {payoff} {unit}; knowing every parameter "
-        f"would add {perfect} {unit} on average."
+        f"“{a['decision']}” By what is known now: “{a['decision_now']}”, worth {payoff} {unit} on average; knowing "
+        f"every parameter would add {perfect} {unit}."
     )
     value, error, lower, upper = (data[f"decision_value{k}"].to_numpy() for k in ("", "_error", "_lower", "_upper"))
     kinds, names = data["factor_kind"].to_numpy(), data["factor_label"].to_numpy()

@@ -16,7 +16,7 @@ from forecast.analysis.sensitivity.analyse import analyse
 from forecast.analysis.sensitivity.decision import load_decision, payoffs, quiet
 from forecast.analysis.sensitivity.factors import factors_of, numbers_of
 from forecast.analysis.sensitivity.headlines import headlines_of
-from forecast.analysis.sensitivity.registry import SENSITIVITY, problems
+from forecast.analysis.sensitivity.registry import SENSITIVITY, markdown, problems
 from forecast.analysis.sensitivity.stored import find_run, sensitivity
 from forecast.archive import Archive
 from forecast.cli_sensitivity import sensitivity as command
@@ -94,6 +94,10 @@ def test_every_declared_variable_is_there_and_described(data):
     assert all(v.attrs["long_name"] and v.attrs["description"] for v in data.variables.values())
 
 
+def test_the_manual_lists_the_variables_as_they_are_declared():
+    assert markdown() in Path("docs/sensitivity.md").read_text("utf-8"), "put registry.markdown() into the page again"
+
+
 def test_what_departs_from_the_registry_is_said(data):
     broken = data.drop_vars("pawn").assign(colour=("factor", np.zeros(data.sizes["factor"])))
     broken["first_order"] = broken["first_order"].astype("f4")
@@ -143,6 +147,22 @@ def test_the_box_of_the_driver(data):
     inside = x <= float(low["box_upper"][at])
     assert float(low["box_mean"]) == pytest.approx(y[inside].mean(), abs=0.05)
     assert float(low["box_mean"]) < float(low["box_outside"])
+
+
+def test_many_idle_parameters_take_nothing_from_the_independent_part():
+    """150 of 600 draws' worth is regressed out of it: without a correction 0.6 would be left of 0.8."""
+    tree = made_tree(n=600)
+    rng = np.random.default_rng(3)
+    x = np.column_stack([tree["parameters"].to_numpy()[:, :4], rng.normal(size=(600, 146))])
+    names = [*tree["parameter"].to_numpy()[:4], *(f"idle_{k}" for k in range(146))]
+    wide = tree.to_dataset().drop_dims("parameter").assign(parameters=(("draw", "parameter"), x))
+    texts = {f"parameter_{k}": ("parameter", names) for k in ("label", "unit")}
+    wide = wide.assign_coords(parameter=names, **texts)
+    found = analyse(xr.DataTree(wide))
+    assert found["independent"][0].to_series()["driver"] == pytest.approx(0.8, abs=0.1)
+    few = analyse(xr.DataTree(wide.isel(draw=slice(0, 250))))
+    assert np.isnan(few["independent"][0].to_series()["driver"])
+    assert few["first_order"][0].to_series()["driver"] > 0.5
 
 
 def test_the_same_run_gives_the_same_figures(data):
@@ -379,6 +399,13 @@ def test_figures_are_kept_in_the_archive_and_never_overwritten(archived):
         assert kept.attrs["run"] == run.id
         np.testing.assert_array_equal(kept["first_order"], found.data["first_order"])
     assert "no groups by source, party or clause" in first.notes[0]  # the run made by hand keeps no whole deal
+
+
+def test_a_held_run_is_marked(tmp_path):
+    archive = Archive(tmp_path / "outputs")
+    headline = json.dumps([["In force", "outcome_probability", "in_force", "2030-03-15"]])
+    outputs_data.write(archive, outputs_data.forecast_tree(240, 40, headline=headline, status="held"), tmp_path)
+    assert "the run is held: its calibration fails its checks" in sensitivity("latest", archive.root).notes
 
 
 def test_a_run_by_id_by_the_deals_name_or_not_at_all(archived):

@@ -10,10 +10,10 @@ import xarray as xr
 from forecast import schema
 from forecast.analysis.sensitivity import pawn, prim
 from forecast.analysis.sensitivity.decision import Decision, payoffs
-from forecast.analysis.sensitivity.factors import Factor, Numbers, factors_of, numbers_of
+from forecast.analysis.sensitivity.factors import ALL, Factor, Numbers, factors_of, numbers_of
 from forecast.analysis.sensitivity.headlines import Headline, headlines_of
 from forecast.analysis.sensitivity.registry import SENSITIVITY
-from forecast.analysis.sensitivity.scores import innovations, joint, normal_scores
+from forecast.analysis.sensitivity.scores import Joint, innovations, joint, normal_scores
 from forecast.analysis.sensitivity.smooth import Curve, Smooth, curve, smooth_curve, smooth_surface
 from forecast.analysis.sensitivity.tornado import HIGH, LOW, swing
 from forecast.analysis.sensitivity.value import (
@@ -31,6 +31,7 @@ from forecast.errors import ForecastError
 from forecast.types import F64
 
 MIN_DRAWS = 200  # fewer leave no curve to fit
+MIN_KEPT = 0.5  # with more parameters than half the draws nothing could be told apart
 SIDES = ("low", "high")
 SEED = 20251  # of shuffled dummies and bootstraps: the same run gives the same figures
 
@@ -111,7 +112,7 @@ def _figures(
         basis = basis_of(scores[:, factor.members])
         fit = basis.fit(s.y)
         row = _shares(s, fit)
-        row |= _independent(s, innovations(together, factor.members), factor)
+        row |= _independent(s, together, factor)
         row |= move.of(factor, numbers) | _tornado(factor, numbers, basis, s, fit)
         if choice is not None:
             row |= _decided(choice, basis)
@@ -135,14 +136,17 @@ def _shares(s: Spread, fit: Smooth) -> Columns:
     }
 
 
-def _independent(s: Spread, left: F64 | None, factor: Factor) -> Columns:
+def _independent(s: Spread, together: Joint, factor: Factor) -> Columns:
     """First-order index of what the other parameters don't tell; nothing is left of what they determine."""
+    # What is regressed out of the draws takes (others / draws) of the rest with it.
+    kept = 1.0 - (len(together.inverse) - len(factor.members)) / len(s.y)
+    if factor.kind == ALL or kept < MIN_KEPT:
+        return {name: np.full(len(s.total), np.nan) for name in ("independent", "independent_error")}
+    left = innovations(together, factor.members)
     if left is None:
         return {"independent": 0.0 * s.known, "independent_error": 0.0 * s.known}
-    if factor.members == tuple(range(left.shape[1])) and factor.kind == "all":
-        return {name: np.full(len(s.total), np.nan) for name in ("independent", "independent_error")}
     share = explained(s, basis_of(normal_scores(left)).fit(s.y))
-    return {"independent": share.estimate, "independent_error": share.error}
+    return {"independent": share.estimate / kept, "independent_error": share.error / kept}
 
 
 class _Pawn:

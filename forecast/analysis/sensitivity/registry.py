@@ -56,7 +56,8 @@ _SHARES: Mapping[str, Variable] = {
     ),
     "independent": Variable(
         ("headline", "factor"), "f8", "1", "first-order Sobol index, independent part",
-        "the same for what is left of x once the other parameters have told what they can about it",
+        "the same for what is left of x once the other parameters have told what they can about it; NaN for all "
+        "parameters together, and where they are more than half as many as the draws",
     ),
     "independent_error": Variable(("headline", "factor"), "f8", "1", "its standard error", _ERROR),
     "pawn": Variable(

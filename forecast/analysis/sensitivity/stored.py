@@ -54,7 +54,8 @@ def sensitivity(
     tree = run.open()
     data = analyse(tree, deal, headline, chosen).assign_attrs(run=run.id)
     path = Archive(archive).write_dataset(data, KIND, folder=FOLDER, problems=problems)
-    return Stored(run, data, path, (*notes, *trouble))
+    held = ("the run is held: its calibration fails its checks",) if run.manifest["attrs"]["status"] == "held" else ()
+    return Stored(run, data, path, (*held, *notes, *trouble))
 
 
 def find_run(which: str, archive: Archive) -> tuple[Run, tuple[str, ...]]:
