@@ -25,6 +25,11 @@ def branch(id_: str, share: str | None = None, end: str | None = None, **effect:
     return {"id": id_, "label": "", "probability": share, "effect": {**moves, "end": end}}
 
 
+def odds(id_: str, logit: str, when: list[str], **effect: str) -> dict:
+    modifiers = [{"when": f, "log_ratio": f"if_{f}"} for f in when]
+    return {**branch(id_, **effect), "logit": logit, "modifiers": modifiers}
+
+
 def event(id_: str, when: list, *branches: dict, days: tuple[int, ...] = DAYS, **parts) -> dict:
     dates = [] if parts else [AS_OF + timedelta(days=d) for d in days]
     return {"id": id_, "label": "", "when": when, "dates": dates, "branches": list(branches), **parts}
@@ -66,6 +71,7 @@ def talks(*scheduled: dict, hazards: tuple[dict, ...] = (), n_draw: int = 2, **p
         ],
     }  # fmt: skip
     values = {"p": [0.5, 0.3], "q": [0.4, 0.8], "h": [0.25, 0.1], "r": [0.3, 0.2], "s": [0.9, 1.4]}
+    values |= {"u": [0.3, -0.5], "v": [-0.2, 0.4], "if_hot": [0.8, -1.1], "if_opposed": [-1.5, 0.7]}
     draws = {k: np.resize(v, n_draw) for k, v in values.items()}
     return compile_process(Process.model_validate({**base, **parts}), Draws(draws, {}, {}, {}))
 
@@ -155,6 +161,10 @@ VOTES = {
         (A, event("b", ["not signed"], *B["branches"], days=(100, 365)), SIGN_NOW),
         ["b/"],
     ),
+    "a vote twice a day": (
+        (A, event("b", ["not signed"], *B["branches"], days=(0, 100, 100, 365)), SIGN_NOW),
+        [],
+    ),
     "a branch that leaves things as they are": (
         (A, event("b", [], branch("yes", "q", clear="b_refused"), branch("hung", "h"), branch("no", set="b_refused")),
          SIGN_NOW),
@@ -172,6 +182,34 @@ VOTES = {
     "a vote that ends paths": (
         (A, event("b", [], branch("yes", "q", clear="b_refused"), branch("out", "h", end="war"),
                   branch("no", set="b_refused")), SIGN_NOW),
+        [],
+    ),
+    "an age decides last": (
+        (
+            A,
+            B,
+            event(
+                "x",
+                [],
+                branch("yes", "h", clear="opposed"),
+                branch("no", set="opposed"),
+                at_age={"clock": "begun", "age": 200 / 365.25},
+            ),
+            SIGN_NOW,
+        ),
+        [],
+    ),
+    "a vote with odds, and another one behind": (
+        (
+            A,
+            event("b", [], odds("yes", "u", ["hot", "opposed"], clear="b_refused"), branch("no", set="b_refused")),
+            SIGN_NOW,
+            event("c", [], odds("yes", "v", ["opposed"], set="hot"), branch("no", clear="hot")),
+        ),
+        ["b/"],
+    ),
+    "all of some and any of others": (
+        (A, B, event("sign", [*EVERYONE, ["hot", "a_refused"]], branch("only", set="signed"))),
         [],
     ),
     "any of several": (
