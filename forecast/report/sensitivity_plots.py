@@ -52,7 +52,7 @@ def shares(rows: Sequence[Row], *, narrow: bool = False) -> Figure:
             axes.annotate(percent(max(r.first, 0.0)), (end, y - 0.18), (6, 0), textcoords="offset points", va="center",
                           fontsize=11, fontweight="bold")  # fmt: skip
         axes.set_xlim(0.0)
-        _percent_ticks(axes)
+        _percent_ticks(axes, 4 if narrow else 7)
         _legend(axes, narrow, [FULL, ALONE], ["with what goes with it", "by itself"])
         return figure
 
@@ -84,7 +84,7 @@ def tornado(rows: Sequence[Row], mean: float, *, narrow: bool = False) -> Figure
         room = 0.04 if narrow else 0.24
         span = max(ends) - min(ends)
         axes.set_xlim(min(ends) - room * span, max(ends) + room * span)
-        _percent_ticks(axes)
+        _percent_ticks(axes, 4 if narrow else 7)
         _legend(axes, narrow, [LOW, HIGH], ["at its 5% quantile", "at its 95% quantile"])
         return figure
 
@@ -98,7 +98,7 @@ def overview(found: Sequence[Part], top: int, *, narrow: bool = False) -> Figure
         rows = [r for r in order if any(by_id[p.label][r.id].clear for p in usable)][:top]
         left, right = (150.0, 8.0) if narrow else (320.0, 16.0)
         width, head = (NARROW if narrow else WIDE) - left - right, 34.0 if narrow else 66.0
-        pitch = PITCH if narrow else 26.0
+        pitch = PITCH if narrow else 30.0
         figure = _figure(NARROW if narrow else WIDE, head + pitch * len(rows) + 8.0)
         axes = _axes(figure, left, head, width, pitch * len(rows))
         cells = [[by_id[p.label][r.id] for p in usable] for r in rows]
@@ -142,8 +142,8 @@ def _names(axes: Axes, rows: Sequence[Row], narrow: bool, *, invert: bool = True
         axes.spines["left"].set_visible(False)
 
 
-def _percent_ticks(axes: Axes) -> None:
-    axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
+def _percent_ticks(axes: Axes, most: int) -> None:
+    axes.xaxis.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10]))
     step = float(np.diff(axes.get_xticks()).min(initial=1.0))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.{0 if step >= 0.0099 else 1}f}%"))
     axes.xaxis.grid(True, color=colours.RULE, lw=0.6)
