@@ -205,6 +205,16 @@ def test_a_headline_that_never_varies_says_so_and_has_no_figures(p, tmp_path):
     assert "<svg" not in page
 
 
+def test_nothing_is_found_in_noise(tmp_path):
+    """y has nothing to do with the parameters: at the rates tested in tests/statistical one false alarm in 150."""
+    found = analyse(made_tree(y=np.random.default_rng(9).beta(2.0, 5.0, DRAWS))).assign_attrs(run="r")
+    text = "\n".join(lines(found, 5))
+    assert "no single parameter shows more than one without effect would" in text
+    assert text.count("No region of at most three parameters was found") == 2
+    assert "Find out next" not in text
+    assert "No single parameter shows more" in write_page(tmp_path, found, 5).read_text("utf-8")
+
+
 def test_too_rare_a_headline_says_so(archived):
     tree = archived[1].open()
     found = analyse(tree, headline=["No deal, at"])
