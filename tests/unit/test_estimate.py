@@ -128,6 +128,21 @@ def test_refuses_the_difference_of_what_does_not_match(two_steps):
             difference(a, other)
 
 
+def test_the_error_of_an_estimate_and_of_a_difference_by_hand():
+    """Two draws with two groups: a quarter of the squared distance of the groups is the variance of their mean.
+
+    Shared luck cancels: the groups of the differences lie 0.02 and 0.04 apart, those of the estimates 0.2 and 0.4.
+    """
+    first = np.array([[0.3, 0.5], [0.2, 0.6]])[:, :, None, None]
+    second = first + np.array([[0.10, 0.12], [0.20, 0.16]])[:, :, None, None]
+    a, b = (Estimates(np.array([1.0]), (("cause", "x"),), p, np.array([[9.0]]), 8) for p in (first, second))
+    assert a.noise[0, 0] == pytest.approx((0.2**2 + 0.4**2) / 4 / 2)
+    assert a.mcse[0, 0] == pytest.approx(np.sqrt((0.2**2 + 0.4**2) / 4 / 2 / 2))
+    change, mcse = difference(a, b)
+    assert change[0, 0] == pytest.approx((0.11 + 0.18) / 2)
+    assert mcse[0, 0] == pytest.approx(np.sqrt((0.02**2 + 0.04**2) / 4 / 2 / 2))
+
+
 @compiled_only
 def test_gives_up_a_path_without_an_end():
     program = small(2, values={"r": 1e12}, hazards=[hazard("h", rate="r", effect={"set": ["a"]})])
