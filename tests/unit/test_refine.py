@@ -21,6 +21,7 @@ from forecast.refine import (
     Wanted,
     estimates_dataset,
     figures,
+    interval,
     refined,
     wanted_of,
 )
@@ -135,6 +136,61 @@ def test_what_is_decided_by_a_step_comes_from_paths_that_end_with_it():
     assert f.noise[0] < 1e-20  # only the step itself is a matter of luck
     assert f.noise[1] < 0.5 * going_on[1]
     assert f.paths == plain.paths
+
+
+def test_each_thing_is_read_off_at_its_own_date():
+    """4.5 standard errors, at two dates that are asked for in the wrong order."""
+    program, days = chain(0.2, 0.3), (END, date(2028, 1, 1))
+    f = figures(program, [Wanted("War", "cumulative_incidence", "war", d) for d in days], seed=3, replicates=64)
+    times = np.array([years_between(program.process.as_of, d) for d in days])
+    exact = exact_forecast(program, 0, times[::-1]).cause[::-1, 0]
+    assert (np.abs(f.p.mean(axis=0) - exact) < 4.5 * f.mcse).all()
+    assert exact[0] > 2.0 * exact[1]
+
+
+def given(p: np.ndarray, noise: float = 0.0, ess: float = 1e5, method: str = WEIGHTED) -> Figures:
+    """One figure as it may have been found."""
+    wanted = (Wanted("War", "cumulative_incidence", "war", END),)
+    one = np.ones(1)
+    return Figures(wanted, p[:, None], noise * one, 1e-3 * one, ess * one, (method,), 10_000)
+
+
+def test_the_interval_is_that_of_the_draws_without_their_noise():
+    """Half of the variance is noise: deviations from the mean shrink by the root of a half."""
+    p = np.linspace(0.2, 0.4, 101)
+    mean, lower, upper = interval(given(p, noise=p.var(ddof=1) / 2))
+    assert mean[0] == pytest.approx(0.3)
+    assert lower[0] == pytest.approx(0.3 - 0.09 * np.sqrt(0.5))
+    assert upper[0] == pytest.approx(0.3 + 0.09 * np.sqrt(0.5))
+
+
+@pytest.mark.parametrize("method", [TOO_FEW, UNREACHED])
+def test_what_rests_on_too_few_paths_may_be_nothing_at_all(method):
+    data = estimates_dataset(given(np.linspace(0.2, 0.4, 101), ess=9.0, method=method))
+    assert float(data["estimate_lower"][0]) == 0.0
+    assert float(estimates_dataset(given(np.linspace(0.2, 0.4, 101)))["estimate_lower"][0]) > 0.2
+
+
+def test_what_importance_sampling_makes_no_better_is_left():
+    """8 paths can't be worth more than the 99 that the figure rests on."""
+    before = given(np.full(4, 0.123), ess=99.0, method=TOO_FEW)
+    after = refined(before, chain(2e-3, 2e-3, 4), seed=3, replicates=2)
+    assert after.p.tolist() == before.p.tolist()
+    assert (after.method, after.ess.tolist()) == (before.method, before.ess.tolist())
+    few = given(np.full(4, 0.123), ess=1e-9, method=TOO_FEW)
+    assert refined(few, chain(2e-3, 2e-3, 4), seed=3, replicates=2).p.tolist() != few.p.tolist()
+
+
+def test_a_class_that_wants_more_than_its_cause_is_not_taken_for_it():
+    program = chain(2e-3, 2e-3)
+    process = program.process.model_dump()
+    process["outcomes"][0]["when"] = {"all": ("one",), "any": ()}
+    values = {k: np.full(40, v) for k, v in (("first", 2e-3), ("second", 2e-3), ("back", 0.5), ("last", 0.05))}
+    narrower = compile_process(Process.model_validate(process), Draws(values | {"other": np.full(40, 0.1)}, {}, {}, {}))
+    for p, methods in ((program, {BOOSTED}), (narrower, {TOO_FEW, UNREACHED})):
+        wanted = [Wanted("War", "outcome_probability", "war", END)]
+        f = refined(figures(p, wanted, seed=3, replicates=64), p, seed=3, replicates=64)
+        assert set(f.method) <= methods
 
 
 def test_nothing_to_estimate_is_refused():
