@@ -471,6 +471,8 @@ def test_the_terminal_says_what_counts(data):
 
 def test_texts_of_a_deal_are_escaped_on_the_page(data, tmp_path):
     page = write_page(tmp_path, data, 5).read_text("utf-8")
+    assert "font: 15px/1.5 var(--sans)" in page
+    assert '"Segoe UI"' in page  # the style sheet is ours and stays as it is
     assert "<script>" not in page
     assert "Signed <b>" not in page
     assert "Signed &lt;b&gt;&amp;" in page
