@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import date
 from math import isnan
 from textwrap import fill
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
@@ -15,6 +16,9 @@ from forecast.archive import Run
 from forecast.errors import ForecastError
 from forecast.pipeline import RunResult, headline_rows
 from forecast.report.tables import how_estimated
+
+if TYPE_CHECKING:
+    from forecast.verification import Verification
 
 
 class Console:
@@ -115,6 +119,22 @@ class Console:
         if exact := int(result.attrs["exact_cells"]):
             click.echo(f"\nExact: {exact} of {mean.sizes['cell']} cells were computed, not simulated: they are small.")
         click.echo(f"\nsweep   {result.attrs['path']}")
+
+    def print_verification(self, done: "Verification") -> None:
+        """Print one line a kind of model, and where ranks, pictures and the whole table are."""
+        click.echo(
+            f"\n{'kind':<14}{'data sets':>10}{'numbers':>9}{'smallest p':>12}{'50 %':>16}{'90 %':>16}{'diverged':>10}"
+        )
+        for kind, study in done.studies.items():
+            own = [r for r in done.verdict.rows if r.kind == kind]
+            spans = [f"{min(s):.1%}–{max(s):.1%}" for s in ([r.inside50 for r in own], [r.inside90 for r in own])]
+            smallest, diverged = min(r.smallest for r in own), int((study["divergences"] > 0).sum())
+            click.echo(
+                f"{kind:<14}{study.sizes['dataset']:>10,}{len(own):>9}{smallest:>12.2g}"
+                f"{spans[0]:>16}{spans[1]:>16}{diverged:>10}"
+            )
+        click.echo(f"\np-values below {done.verdict.threshold:.2g} fail; so chance fails one such command in a hundred")
+        click.echo(f"table   {done.folder / 'table.md'}")
 
 
 def _row(label: str, mean: float, lower: float, upper: float, mcse: float) -> str:

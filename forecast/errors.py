@@ -29,3 +29,9 @@ class HeldError(ForecastError):
     """The calibration failed the gate: the run is written, marked held, and not published."""
 
     exit_code = 3
+
+
+class VerificationError(ForecastError):
+    """A check of the models by simulated data failed: no input is wrong, a model is."""
+
+    exit_code = 1

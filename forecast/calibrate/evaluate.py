@@ -52,6 +52,12 @@ def log_likelihoods(model: pm.Model, free: Mapping[str, F64]) -> Arrays:
     return _run(model, free, [v.name for v in observed], graphs, seed=0)
 
 
+def log_priors(model: pm.Model, free: Mapping[str, F64]) -> Arrays:
+    """Log prior density of each entry of the free variables, given those that it depends on."""
+    graphs = [pm.logp(v, v) for v in model.free_RVs]
+    return _run(model, free, [v.name for v in model.free_RVs], graphs, seed=0)
+
+
 def _run(model: pm.Model, free: Mapping[str, F64], names: Sequence[str], graphs: Sequence[Any], seed: int) -> Arrays:
     if not graphs:
         return {}

@@ -1,7 +1,7 @@
 """Is a fit fit for use? The gate fails closed: what cannot be computed has failed."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
@@ -22,17 +22,40 @@ class GateReport:
 
     problems: one sentence each; none if the fit may be used
     table: (name, R-hat, bulk ESS, tail ESS) of everything judged, the worst R-hat first
+    warnings: what is worth a look, but holds nothing
+    checks: the group `/checks` of a forecast; None where a fit has no data, or was judged as a sampler only
     """
 
     problems: tuple[str, ...]
     table: tuple[tuple[str, float, float, float], ...]
     divergences: int
     bfmi: float
+    warnings: tuple[str, ...] = ()
+    checks: xr.Dataset | None = None
 
     @property
     def passed(self) -> bool:
         """Whether the fit may be used."""
         return not self.problems
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """One line for the terminal if anything is worth a look."""
+        if not self.warnings:
+            return ()
+        about = dict.fromkeys(w.partition(" (")[0].partition(":")[0] for w in self.warnings)
+        return (f"Worth a look in the report's section on the calibration ({len(self.warnings)}): {', '.join(about)}",)
+
+
+def judge_run(tree: xr.DataTree, parameters: Mapping[str, Parameter]) -> GateReport:
+    """Judge a fit as a sampler's work (`judge`), and against its data and priors (`criticism`)."""
+    from forecast.calibrate.criticism import criticise  # noqa: PLC0415  # heavy
+
+    report = judge(tree, parameters)
+    found = criticise(tree, parameters)
+    if found is None:
+        return report
+    return replace(report, problems=(*report.problems, *found.problems), warnings=found.warnings, checks=found.checks)
 
 
 def judge(tree: xr.DataTree, parameters: Mapping[str, Parameter]) -> GateReport:

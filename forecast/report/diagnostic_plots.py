@@ -12,6 +12,8 @@ import numpy as np
 import xarray as xr
 from matplotlib.rcsetup import cycler
 
+from forecast.calibrate.observations import Block, blocks
+from forecast.report.check_plots import draw_cells, draw_p_values, draw_pit
 from forecast.types import F64
 
 A_PAGE, COLUMNS = 20, 4  # panels in one picture
@@ -30,8 +32,16 @@ _READINGS = {
     "rank": "Each line is a chain; lines that wander far from zero, or a small p, mean that chains disagree.",
     "trace": "Chains should overlap everywhere, without drifts or stays.",
     "prior_posterior": "How far the data moved each parameter. No move: the figure rests on the prior.",
-    "posterior_predictive": "Observed data in black, fifty simulated repetitions in blue: black should run "
-    "among the blue.",
+    "posterior_predictive": "One panel a class: observed cells in black, fifty simulated repetitions in blue: black "
+    "should run among the blue.",
+    "p_values": "Every check of every class. A point left of the dashed line is worth a look, left of the solid line "
+    "it holds the run (but for LOO-PIT, empty cells and scatter below twice what is predicted); "
+    "with as many checks as these a few points below 0.05 are no more than chance.",
+    "pit": "One panel a class: where each cell, left out in turn, falls in what the other data predict for it. The "
+    "line should stay within the grey band. Left half above zero: predictions are too high; below: too low; an S that "
+    "falls first: too wide; that rises first: too narrow.",
+    "cells": "One panel a class, its cells from the largest prediction to the smallest: the bar is the 90% predictive "
+    "interval, the mark what was observed; a red cross lies outside, as up to one in ten may.",
 }
 
 
@@ -48,6 +58,30 @@ class Plate:
     def uri(self) -> str:
         """The picture as a data URI, so that the page needs no other file."""
         return "data:image/png;base64," + base64.b64encode(self.file.read_bytes()).decode("ascii")
+
+
+def checked(folder: Path, checks: xr.Dataset | None, found: Sequence[Block]) -> list[Plate]:
+    """Draw the checks of a fit against its data: p-values, LOO-PIT values and cells, class by class."""
+    with mpl.rc_context(_STYLE):
+        drawn = {"Cells and their predictions": draw_cells(folder / "cells.png", found)}
+        if checks is not None:
+            pit = draw_pit(folder / "pit.png", checks)
+            points = draw_p_values(folder / "p_values.png", checks)
+            drawn = {"Checks against the data": points, "Left-out cells (LOO-PIT)": pit, **drawn}
+    return [Plate(file.stem, title, _READINGS[file.stem], file) for title, file in drawn.items() if file is not None]
+
+
+def by_class(tree: xr.DataTree) -> xr.DataTree:
+    """Give each class with more than one cell a variable of its own: what is observed, and what is predicted."""
+    found = [b for b in blocks(tree) if b.observed.size > 1]
+    chains = tree["posterior_predictive"].sizes["chain"] if found else 1
+    groups: dict[str, dict[str, Any]] = {"/observed_data": {}, "/posterior_predictive": {}}
+    for b in found:
+        cells = f"{b.id} cell"
+        groups["/observed_data"][b.id] = ((cells,), b.observed.ravel())
+        drawn = b.predicted.reshape(chains, -1, b.observed.size)
+        groups["/posterior_predictive"][b.id] = (("chain", "draw", cells), drawn)
+    return xr.DataTree.from_dict({name: xr.Dataset(variables) for name, variables in groups.items()})
 
 
 def draw(folder: Path, tree: xr.DataTree, names: Sequence[str]) -> list[Plate]:
@@ -80,8 +114,14 @@ def draw(folder: Path, tree: xr.DataTree, names: Sequence[str]) -> list[Plate]:
             plates += _paged(
                 folder, "prior_posterior", "Prior and posterior", flat, _held(flat, "prior"), before_and_after
             )
+            own = by_class(tree)
             plates += _paged(
-                folder, "posterior_predictive", "Posterior predictive", tree, several(tree), az.plot_ppc_dist
+                folder,
+                "posterior_predictive",
+                "Posterior predictive",
+                own,
+                _held(own, "observed_data"),
+                az.plot_ppc_dist,
             )
     finally:
         plt.close("all")
@@ -124,17 +164,6 @@ def window(prior: F64, posterior: F64) -> tuple[float, float]:
     inner, outer = np.quantile(posterior, (0.001, 0.999)), np.quantile(prior, (0.05, 0.9))
     low, high = min(inner[0], outer[0]), max(inner[1], outer[1])
     return float(low - 0.03 * (high - low)), float(high + 0.03 * (high - low))
-
-
-def several(tree: xr.DataTree) -> list[str]:
-    """List the predicted tables with more than one cell: a single number has no distribution to draw."""
-    return [name for name in predicted(tree) if tree["observed_data"][name].size > 1]
-
-
-def predicted(tree: xr.DataTree) -> list[str]:
-    """List the observed tables that have a posterior predictive."""
-    drawn = _held(tree, "posterior_predictive")
-    return [name for name in _held(tree, "observed_data") if name in drawn]
 
 
 def drawable(tree: xr.DataTree, names: Sequence[str]) -> xr.DataTree:

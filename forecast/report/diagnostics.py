@@ -10,9 +10,12 @@ import numpy as np
 import xarray as xr
 from markupsafe import Markup
 
+from forecast.calibrate.criticism import criticise
 from forecast.calibrate.gate import MAX_RHAT, MIN_ESS
+from forecast.calibrate.observations import blocks
 from forecast.deal.parameters import Parameter
-from forecast.report.diagnostic_plots import draw, predicted
+from forecast.report.checks import class_rows, sense_rows
+from forecast.report.diagnostic_plots import checked, draw
 from forecast.report.html import HERE, environment
 from forecast.report.words import number
 
@@ -33,7 +36,7 @@ class SummaryRow:
 
 @dataclass(frozen=True)
 class Coverage:
-    """How the posterior predictive covers one observed table.
+    """How the posterior predictive covers what one class has observed.
 
     `inside` is the share of its cells within their 90% predictive interval, `total` the observed sum
     and `lower`, `upper` the predictive 90% interval of the sum.
@@ -69,13 +72,17 @@ def write_diagnostics(folder: Path, tree: xr.DataTree, parameters: Mapping[str, 
     names = [name for name in parameters if name in tree["posterior"].data_vars]
     rows = summary(tree, names, parameters)
     _write_csv(folder / "summary.csv", rows)
-    plates = draw(folder, tree, names)
+    found = criticise(tree, parameters)
+    plates = [*checked(folder, found.checks if found else None, blocks(tree)), *draw(folder, tree, names)]
     page = environment().get_template("diagnostics.html.j2")
     text = page.render(
         css=Markup((HERE / "templates" / "report.css").read_text(encoding="utf-8")),  # noqa: S704  # ours
         rows=rows,
         plates=plates,
         coverage=coverage(tree),
+        classes=class_rows(found.checks) if found else (),
+        sensitivities=sense_rows(found.checks) if found else (),
+        criticism=found,
         chains=tree["posterior"].sizes["chain"],
         draws=tree["posterior"].sizes["draw"],
         troubled=[r for r in rows if r.trouble],
@@ -120,16 +127,15 @@ def _trouble(figures: Mapping[str, float]) -> Iterator[str]:
 
 
 def coverage(tree: xr.DataTree) -> tuple[Coverage, ...]:
-    """Compare each observed table with its posterior predictive."""
+    """Compare what each class has observed with its posterior predictive."""
     rows = []
-    for name in predicted(tree):
-        seen = tree["observed_data"][name].to_numpy().astype(float).ravel()
-        drawn = tree["posterior_predictive"][name].transpose("chain", "draw", ...).to_numpy()
-        drawn = drawn.reshape(drawn.shape[0] * drawn.shape[1], -1).astype(float)
+    for block in blocks(tree):
+        seen = block.observed.ravel()
+        drawn = block.predicted.reshape(len(block.predicted), -1)
         lower, upper = np.quantile(drawn, (0.05, 0.95), axis=0)
         low, high = np.quantile(drawn.sum(axis=1), (0.05, 0.95))
         inside = float(np.mean((seen >= lower) & (seen <= upper)))
-        rows.append(Coverage(name, seen.size, inside, float(seen.sum()), float(low), float(high)))
+        rows.append(Coverage(block.id, seen.size, inside, float(seen.sum()), float(low), float(high)))
     return tuple(rows)
 
 

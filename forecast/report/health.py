@@ -29,6 +29,7 @@ def health_of(calibration: Calibration, gate: GateReport) -> Health:
         seconds=calibration.seconds,
         from_cache=calibration.from_cache,
         digest=calibration.digest,
+        warnings=gate.warnings,
     )
 
 

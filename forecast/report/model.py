@@ -9,7 +9,7 @@ class Health:
 
     `problems` are the gate's own sentences, `seconds` the time that the fit took (not the time to
     read it back), `digest` the hash of all that entered it. A figure that does not exist is NaN, an
-    unknown number of divergences -1.
+    unknown number of divergences -1. `warnings` are what is worth a look but holds nothing.
     """
 
     gate_passed: bool
@@ -22,6 +22,7 @@ class Health:
     seconds: float
     from_cache: bool
     digest: str
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

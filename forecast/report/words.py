@@ -190,6 +190,17 @@ def number(x: float, digits: int = 3) -> str:
     return f"{MINUS if x < 0 else ''}{text}"
 
 
+def p_value(p: float) -> str:
+    """Write a p-value with two figures.
+
+    >>> p_value(0.0314), p_value(0.00002), p_value(float("nan"))
+    ('0.031', '< 0.0001', '–')
+    """
+    if math.isnan(p):
+        return RANGE
+    return "< 0.0001" if p < 1e-4 else f"{p:.4f}" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
 def number_range(lower: float, upper: float) -> str:
     """Write an interval of numbers; "to" where a minus sign would make a dash hard to read.
 
