@@ -32,12 +32,12 @@ which is `forecast verify calibration --datasets {datasets} --seed {seed}`, with
 
 The seed is the command's default; no other was run at this size. Whatever diverges or mixes badly is counted, and so
 are its ranks. They are tested by chi-squared and by the exact simultaneous envelope of their ECDF (Säilynoja, Bürkner &
-Vehtari 2022). Where little is at stake a bias is no error: of a skewed law, or of a truth drawn without a prior as the
-experts' consensus is, the posterior mean may be off while ranks are uniform.
+Vehtari 2022). A bias alone is no error: the mean of a skewed posterior, or of one without a prior as the experts'
+consensus has, may be off while ranks are uniform.
 
 Of a piecewise hazard `class__base` and the effects of levels have no ranks. They are taken about the class's average,
 weighted by time at risk, which there is part of the data: they mean something else in each data set, and a first run
-that ranked them failed for it. The rates themselves and the contrast between levels have a fixed meaning and are ranked.
+that ranked them failed for it. The rates themselves and the contrast between levels keep their meaning and are ranked.
 
 """
 

@@ -7,8 +7,12 @@ from typing import Any
 
 import click
 
+from forecast.cli_inputs import inputs
+from forecast.cli_sensitivity import sensitivity
+from forecast.cli_sources import sources
+from forecast.cli_verify import verify
 from forecast.errors import HeldError
-from forecast.shell import run_app
+from forecast.shell import Examples, run_app
 
 ARCHIVE = click.option(
     "--archive",
@@ -43,21 +47,6 @@ DEAL = click.argument("deal", type=click.Path(path_type=Path))
 RUN = click.argument("run_id", metavar="RUN")
 
 
-class Examples(click.Command):
-    """A command whose help ends with an example."""
-
-    def __init__(self, *args: Any, example: str = "", **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.example = example
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the example under the options."""
-        super().format_epilog(ctx, formatter)
-        with formatter.section("Example"):
-            for line in self.example.splitlines():
-                formatter.write_text(line)
-
-
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="forecast")
 def app() -> None:
@@ -65,6 +54,12 @@ def app() -> None:
 
     A deal is a folder with a deal.toml. Begin with: forecast run priors/ukraine_2025
     """
+
+
+app.add_command(inputs)
+app.add_command(sensitivity)
+app.add_command(sources)
+app.add_command(verify)
 
 
 def command(example: str) -> Callable[[Callable[..., Any]], click.Command]:
@@ -121,7 +116,8 @@ def check(deal: Path, overrides: tuple[str, ...], as_of: str | None) -> None:
     from forecast.deal.expand import expand
     from forecast.inputs import load
 
-    loaded = load(deal, _overrides(overrides, as_of)).deal
+    read = load(deal, _overrides(overrides, as_of))
+    loaded = read.deal
     process = expand(loaded)
     counts = {
         "parameters": loaded.file.parameters,
@@ -132,6 +128,8 @@ def check(deal: Path, overrides: tuple[str, ...], as_of: str | None) -> None:
     }
     found = ", ".join(f"{len(things)} {name}" for name, things in counts.items())
     click.echo(f"{loaded.folder / 'deal.toml'}: no problems: {found}")
+    for note in read.not_yet_known:
+        click.echo(note)
 
 
 @command("forecast explain priors/teaching --level process")
@@ -230,20 +228,6 @@ def replay(run_id: str, archive: Path, number: int) -> None:
 
     for line in replay_path(run_id, archive, number):
         click.echo(line)
-
-
-@command("forecast verify latest")
-@RUN
-@ARCHIVE
-def verify(run_id: str, archive: Path) -> None:
-    """Check every file of RUN against its manifest."""
-    from forecast.errors import ArchiveError
-    from forecast.pipeline import open_run, verify_run
-
-    found = open_run(run_id, archive)
-    if problems := verify_run(found):
-        raise ArchiveError("\n".join(problems))
-    click.echo(f"{found.id}: every file is as it was written")
 
 
 @command("forecast sweep priors/ukraine_2025 --vary oral_worth=0.2,0.5,0.8 --vary verification.agreed=true,false")

@@ -99,7 +99,7 @@ def calibration(kinds: tuple[str, ...], **settings: Any) -> None:
     show_default=True,
     help="Folder for the scores and the picture.",
 )
-@click.option("--csv", "as_table", is_flag=True, help="Print the table as CSV.")
+@click.option("--csv", "as_table", is_flag=True, help="Print every figure as CSV instead of the table.")
 def holdout(until: str, ids: tuple[str, ...], root: Path, seed: int, out: Path, as_table: bool) -> None:
     """Fit every reference class to what was known on a date, and score it on what came later.
 
@@ -114,10 +114,11 @@ def holdout(until: str, ids: tuple[str, ...], root: Path, seed: int, out: Path, 
     progress = Console().progress
     result = hold_out_classes(root, ids, parse_date(until, "--until"), seed=seed, progress=progress)
     save(result, out)
+    picture = draw(result, out / "holdout.png") if result.classes else None
     if as_table:
         click.echo(as_csv(result), nl=False)
         return
     for line in lines(result):
         click.echo(line)
-    if result.classes:
-        click.echo(f"\npicture {draw(result, out / 'holdout.png')}\nscores  {out / 'holdout.json'}")
+    if picture:
+        click.echo(f"\npicture {picture}\nscores  {out / 'holdout.json'}")

@@ -23,6 +23,16 @@ class Inputs:
     classes: Mapping[str, ReferenceClass]
 
     @property
+    def not_yet_known(self) -> tuple[str, ...]:
+        """One sentence for each class of which some records became known only after the as-of date."""
+        return tuple(
+            f"{id_}: {c.left_out} of {c.left_out + len(c.records)} records were not yet known on {self.deal.as_of} "
+            "and are left out"
+            for id_, c in sorted(self.classes.items())
+            if c.left_out
+        )
+
+    @property
     def hashes(self) -> dict[str, str]:
         """Name → sha256 of every input file."""
         return {name: sha256(f) for name, f in self.files.items()}

@@ -16,13 +16,16 @@ import numpy as np
 import xarray as xr
 
 from forecast.analysis.base_rates import base_rate_table
+from forecast.analysis.pull import pull_table
+from forecast.analysis.sensitivity.headlines import headlines_of
 from forecast.analysis.story import tell
 from forecast.analysis.storylines import storyline_table
 from forecast.analysis.sweep import assemble, hold, plan
 from forecast.archive import Archive, Run
+from forecast.calibrate.beliefs import beliefs
 from forecast.calibrate.cooke import elicitation_notes, panel_of
 from forecast.calibrate.fit import Calibration, calibrate, draws_of, read_fit
-from forecast.calibrate.gate import GateReport, judge
+from forecast.calibrate.gate import GateReport, judge_run
 from forecast.deal.describe import Description, describe
 from forecast.deal.expand import expand
 from forecast.deal.overrides import parse_value
@@ -38,7 +41,7 @@ from forecast.refine import PATHS, Figures, Wanted, estimates_dataset, exact_fig
 from forecast.report.tables import headlines
 from forecast.schema import EXACT, SIMULATED
 from forecast.simulate import Counts, record_paths, simulate
-from forecast.types import F64, monthly_grid, years_between
+from forecast.types import F64, I64, monthly_grid, years_between
 
 type Progress = Callable[[str, int, int], None]
 
@@ -116,7 +119,7 @@ def calibrate_deal(
         chains=CHAINS,
         progress=lambda done, total: progress("calibrate", done, total),
     )
-    return calibration, judge(calibration.tree, deal.file.parameters)
+    return calibration, judge_run(calibration.tree, deal.file.parameters)
 
 
 def simulate_deal(
@@ -172,10 +175,16 @@ def _estimates(inputs: Inputs, program: Program, settings: RunSettings, progress
 def used_draws(inputs: Inputs, calibration: Calibration, settings: RunSettings) -> Draws:
     """Return as many of a fit's draws as the settings ask for, evenly spaced over its chains."""
     draws = draws_of(calibration.tree, inputs.deal.file.parameters, inputs.classes)
-    kept = np.linspace(0, draws.n_draw - 1, min(settings.n_draw, draws.n_draw)).round().astype(np.int64)
+    kept = kept_draws(calibration, min(settings.n_draw, draws.n_draw))
     if len(kept) == draws.n_draw:
         return draws
     return replace(draws, values={k: np.ascontiguousarray(v[kept]) for k, v in draws.values.items()})
+
+
+def kept_draws(calibration: Calibration, n: int) -> I64:
+    """Which `n` draws of a fit, chains end to end, a forecast uses."""
+    sizes = calibration.tree["posterior"].sizes
+    return np.linspace(0, sizes["chain"] * sizes["draw"] - 1, n).round().astype(np.int64)
 
 
 def run_forecast(inputs: Inputs, settings: RunSettings | None = None, progress: Progress = _silent) -> RunResult:
@@ -196,6 +205,9 @@ def run_forecast(inputs: Inputs, settings: RunSettings | None = None, progress: 
             calibration, gate = calibrate_deal(inputs, settings, progress)
             draws = used_draws(inputs, calibration, settings)
     program, tree = simulate_deal(inputs, draws, settings, _attrs(inputs, settings, calibration, gate), progress)
+    tree["sources"] = xr.DataTree(_sources(inputs, calibration, draws, tree))
+    if gate.checks is not None:
+        tree["checks"] = xr.DataTree(gate.checks)
     description = describe(deal)
 
     def add_report(folder: Path) -> None:
@@ -212,7 +224,7 @@ def run_forecast(inputs: Inputs, settings: RunSettings | None = None, progress: 
         paths=int(tree.attrs["paths"]),
         tree=tree,
         held=gate.problems,
-        notes=(*notes, *program.notes, *elicitation_notes(deal)),
+        notes=(*notes, *inputs.not_yet_known, *program.notes, *elicitation_notes(deal), *gate.notes),
     )
 
 
@@ -238,6 +250,17 @@ def run_sweep(
     dataset = assemble(axes, labels, found, {**attrs, "exact_cells": exact})
     path = Archive(settings.archive).write_dataset(dataset, kind="sweep")
     return dataset.assign_attrs(path=str(path))
+
+
+def _sources(inputs: Inputs, calibration: Calibration, draws: Draws, tree: xr.DataTree) -> xr.Dataset:
+    """What each source says of each parameter, and what that does to the headlines."""
+    deal = inputs.deal
+    asked = dict.fromkeys(p.experts for p in deal.file.parameters.values() if p.experts)
+    answers = beliefs(deal.experts, deal.as_of, asked, panel_of(deal).weights)
+    luck = tree.attrs["method"] != EXACT and int(tree.attrs["replicates"]) < 2  # then draws' probabilities are 0 or 1
+    shown = () if luck or tree.attrs["headline"] == "[]" else headlines_of(tree)
+    headlines = {h.label: h.y for h in shown if not h.trouble}
+    return pull_table(calibration.tree, deal.file.parameters, answers, headlines, kept_draws(calibration, draws.n_draw))
 
 
 def precise(inputs: Inputs, draws: Draws, settings: RunSettings) -> tuple[RunSettings, tuple[str, ...]]:
@@ -344,7 +367,7 @@ def write_run_report(run_id: str, archive: Path = Path("outputs"), out: Path | N
     if out is None:
         return run.path / "report.html"
     inputs, calibration = _stored(run, archive)
-    gate = judge(calibration.tree, inputs.deal.file.parameters)
+    gate = judge_run(calibration.tree, inputs.deal.file.parameters)
     _write_report(out, run.open(), describe(inputs.deal), inputs, calibration, gate)
     return out
 
@@ -419,6 +442,7 @@ def _attrs(inputs: Inputs, settings: RunSettings, calibration: Calibration, gate
         "paths": settings.n_draw * settings.replicates,
         "status": "held" if gate.problems else "published",
         "held_reasons": json.dumps(gate.problems),
+        "check_warnings": json.dumps(gate.warnings, ensure_ascii=False),
         "headline": json.dumps([[a, b, c, str(d)] for a, b, c, d in describe(deal).headline], ensure_ascii=False),
         "overrides": json.dumps({k: str(v) if isinstance(v, date) else v for k, v in deal.overrides.items()}),
         "command": settings.command,

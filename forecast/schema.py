@@ -13,6 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from forecast.schema_checks import CHECKS, RANKS
+from forecast.schema_sources import SOURCES
+
 SCHEMA = 1  # number of this layout; a reader refuses a larger one
 CONVENTIONS = "CF-1.11"
 PROBABILITY_DIMS: Mapping[str, str] = {
@@ -257,8 +260,13 @@ GROUPS: Mapping[str, Mapping[str, Variable]] = {
     "/storylines": _STORYLINES,
     "/paths": _PATHS,
     "/base_rates": _BASE_RATES,
+    "/sources": {name: Variable(*declared) for name, declared in SOURCES.items()},
+    "/checks": {name: Variable(*declared) for name, declared in CHECKS.items()},
 }
-_OPTIONAL_GROUPS = ("/estimates", "/storylines", "/paths", "/base_rates")
+_OPTIONAL_GROUPS = ("/estimates", "/storylines", "/paths", "/base_rates", "/sources", "/checks")
+
+# What `forecast verify calibration` writes, one Dataset a kind of model.
+CALIBRATION: Mapping[str, Variable] = {name: Variable(*declared) for name, declared in RANKS.items()}
 
 # What `forecast sweep` writes: one Dataset whose leading dims are the swept names.
 SWEEP: Mapping[str, Variable] = {
@@ -285,7 +293,7 @@ def dataset(group: str, attrs: Mapping[str, Any] | None = None, /, **arrays: npt
     ValueError
         An undeclared name, or an array with the wrong number of dims.
     """
-    declared = GROUPS[group]
+    declared = CALIBRATION if group == "calibration" else GROUPS[group]
     data: dict[str, Any] = {}
     coords: dict[str, Any] = {}
     for name, values in arrays.items():
@@ -373,8 +381,9 @@ def _undeclared(name: str, declared: Mapping[str, Variable]) -> str:
 def markdown() -> str:
     """Print the registry as Markdown tables, one a group."""
     lines: list[str] = []
-    for group, declared in {**GROUPS, "sweep": SWEEP}.items():
-        title = "The root group" if group == "/" else f"Group `{group.strip('/')}`" if group[0] == "/" else "A sweep"
+    for group, declared in {**GROUPS, "sweep": SWEEP, "calibration": CALIBRATION}.items():
+        titles = {"/": "The root group", "sweep": "A sweep", "calibration": "A study of `forecast verify calibration`"}
+        title = titles.get(group) or f"Group `{group.strip('/')}`"
         lines += [f"## {title}", "", "| variable | dims | dtype | unit | meaning |", "|---|---|---|---|---|"]
         for name, v in declared.items():
             kind = " (coordinate)" if v.coord else ""

@@ -35,13 +35,11 @@ def _form(r: Reference, used: ReferenceClass) -> str:
     """What kind of number a class gives."""
     if r.contrast:
         return "one log ratio of rates" if used.kind == "rates" else "one log-odds ratio"
-    if used.kind == "choice":
-        return "one utility"
-    if used.kind == "survival":
-        return "shape and scale of a Weibull"
     logs = "log " if r.link else ""
-    if used.kind == "rates":
-        return f"{logs}rates by age" if used.age_edges is not None else f"one {logs}rate"
+    rates = f"{logs}rates by age" if used.age_edges is not None else f"one {logs}rate"
+    fixed = {"choice": "one utility", "survival": "shape and scale of a Weibull", "rates": rates}
+    if used.kind in fixed:
+        return fixed[used.kind]
     if used.kind == "multinomial" and r.category and r.link:
         return f"one log-odds against {used.events[0]}"
     if used.kind == "binomial" or r.category:

@@ -18,6 +18,7 @@ import numpy as np
 import xarray as xr
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
+from forecast.calibrate.ages import common_ages
 from forecast.calibrate.gate import judge
 from forecast.calibrate.reference import ReferenceClass
 from forecast.deal.experts import ExpertRow
@@ -35,6 +36,7 @@ GROUPS = (
     "prior_predictive",
     "posterior_predictive",
     "log_likelihood",
+    "log_prior",
     "sample_stats",
     "observed_data",
 )
@@ -44,7 +46,16 @@ PREDICTIVE_DRAWS = 1000
 ATTEMPTS = ((0.9, 1), (0.97, 2), (0.995, 3))
 ENOUGH = 1600  # draws; with fewer the gate asks for more than a longer start could give
 KEPT_STATS = ("diverging", "energy", "logp", "n_steps", "step_size", "step_size_bar", "depth", "maxdepth_reached")
-NO_PART = ("__init__.py", "check.py", "entries.py")  # code that no fit depends on
+NO_PART = (
+    "__init__.py",
+    "check.py",
+    "criticism.py",
+    "entries.py",
+    "leave_one_out.py",
+    "observations.py",
+    "power_scaling.py",
+    "predictive.py",
+)  # code that no fit depends on
 _LOG = logging.getLogger(__name__)
 
 
@@ -120,7 +131,7 @@ def digest_of(
         if file.name not in NO_PART:
             code.update(file.read_bytes())
     asked = {p.experts for p in parameters.values() if p.experts}
-    used = sorted({p.reference.reference for p in parameters.values() if p.reference} & set(classes))
+    used = sorted({r.reference for p in parameters.values() for r in p.rests_on} & set(classes))
     content = {
         "parameters": {
             k: p.model_dump(mode="json", exclude={"label", "source", "rationale"}) for k, p in parameters.items()
@@ -184,9 +195,11 @@ def fit(
         every = max(1, draws * chains // PREDICTIVE_DRAWS)
         thin = {k: x[:, ::every].reshape(-1, *x.shape[2:]) for k, x in posterior.items()}
         likelihood = {k: x.astype(np.float32) for k, x in evaluate.log_likelihoods(model, free).items()}
+        log_prior = {k: x.astype(np.float32) for k, x in evaluate.log_priors(model, free).items()}
         groups |= {
             "posterior_predictive": evaluate.dataset(model, evaluate.predictions(model, thin, seed + 2), chains),
             "log_likelihood": evaluate.dataset(model, likelihood, chains),
+            "log_prior": evaluate.dataset(model, log_prior, chains),
             "observed_data": evaluate.observed(model),
         }
     return xr.DataTree.from_dict({g: groups[g] for g in GROUPS if g in groups})
@@ -255,9 +268,9 @@ def draws_of(tree: xr.DataTree, parameters: Mapping[str, Parameter], classes: Ma
         values[id_] = np.ascontiguousarray(array.to_numpy().reshape(n, *array.shape[2:]), dtype=np.float64)
         if array.ndim > 2:
             labels[id_] = tuple(str(x) for x in array[f"{id_}__entry"].to_numpy())
-            used = classes[p.reference.reference] if p.reference else None
-            if used is not None and used.age_edges is not None:
-                edges[id_] = used.age_edges
+            aged = [classes[r.reference] for r in p.rests_on if classes[r.reference].age_edges is not None]
+            if aged:
+                edges[id_] = common_ages(aged)[0]
     return Draws(values, edges, labels, {k: p.unit for k, p in parameters.items()})
 
 

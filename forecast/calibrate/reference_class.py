@@ -17,12 +17,13 @@ from forecast.types import F64
 class ReferenceClass:
     """A reference class with those of its records that may be used.
 
-    events: rates: names of events · choice: terms of an offer · multinomial: categories, the first is the base of the log-odds ·
-        shares: entries · else ()
+    events: rates: names of events · choice: terms of an offer · multinomial: categories, the first is the
+        base of the log-odds · shares: entries · else ()
     covariates: name -> its levels, sorted; a level without a row has its prior only
     period: that of the covariates whose levels are periods, in order of time, the last one that of the cut
     age_edges: rates with age bins: (bin + 1,) years, from 0 to infinity
     content: canonical bytes of all that a fit can see
+    left_out: number of records that were not yet known
     """
 
     id: str
@@ -45,6 +46,7 @@ class ReferenceClass:
     records: tuple[Record, ...] = ()
     cut: date | None = None
     period: str | None = None
+    left_out: int = 0
 
     def as_of(self, day: date) -> "ReferenceClass":
         """Return the class as it was known on `day`.
@@ -63,13 +65,14 @@ class ReferenceClass:
         if isinstance(self.file, SurvivalClass):
             known = tuple(c for r in known if (c := cut_case(r, self.file, day)) is not None)
         cut = day if self.cut is None else min(day, self.cut)
+        unknown = self.left_out + len(self.records) - len(known)
         if not known:
             first = min(r.known_on for r in self.records)
             raise ReferenceClassError(
                 f"{self.folder / self.table_file}: nothing was known on {day} (the first row on {first}); "
                 f"take another source for what {self.id} gives, or a later as-of date"
             )
-        return replace(self, **describe(self.file, known, cut), records=known, cut=cut)
+        return replace(self, **describe(self.file, known, cut), records=known, cut=cut, left_out=unknown)
 
     def digest(self) -> str:
         """SHA-256 of `content`."""

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator
+from dataclasses import asdict, fields
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -87,11 +88,16 @@ def lines(result: Holdout) -> Iterator[str]:
 
 
 def as_csv(result: Holdout) -> str:
-    """Write every row with its figures as CSV."""
+    """Write every figure as CSV: a line an event, or one of scores and one a category where these are scored together."""
+    names = [f.name for kind in (Score, Total) for f in fields(kind) if f.name != "outcome"]
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(HEAD)
-    writer.writerows(rows(result))
+    writer = csv.DictWriter(text, ["class", "kind", "outcome", *names], lineterminator="\n")
+    writer.writeheader()
+    for c in result.classes:
+        lines_: dict[str, dict[str, object]] = {}
+        for row in (*c.scores, *c.totals):
+            lines_.setdefault(row.outcome, {"class": c.id, "kind": c.kind}).update(asdict(row))
+        writer.writerows(lines_.values())
     return text.getvalue()
 
 

@@ -13,7 +13,8 @@ from markupsafe import Markup
 
 from forecast.calibrate.gate import MAX_RHAT, MIN_BFMI, MIN_ESS
 from forecast.deal.describe import Description
-from forecast.report import brief, colours, plots, tables, words
+from forecast.report import brief, colours, plots, pull, tables, words
+from forecast.report.checks import ClassRow, class_rows
 from forecast.report.model import Health, Source
 from forecast.report.svg import to_svg
 
@@ -70,7 +71,7 @@ def _needed(tree: xr.DataTree) -> xr.DataTree:
     root = tree.to_dataset()
     shown = ["consequence_amount", "consequence_mcse", "event_frequency", "parameters"]
     groups = {"/": root[[name for name in shown if name in root]].assign_coords(root.coords)}
-    for name in ("summary", "estimates", "storylines", "base_rates"):
+    for name in ("summary", "estimates", "storylines", "base_rates", "checks", "sources"):
         if name in tree.children:
             group = tree.children[name].to_dataset(inherit=False)
             groups[f"/{name}"] = group.drop_vars("estimate_probability", errors="ignore")
@@ -93,9 +94,12 @@ def environment() -> Environment:
         words.chance,
         words.number,
         words.number_range,
+        words.p_value,
         words.quantity,
         words.quantity_range,
         words.signed,
+        pull.effect_in_points,
+        pull.swing_in_points,
         brief.long_date,
         brief.short_date,
     )
@@ -108,6 +112,7 @@ def environment() -> Environment:
 def _context(tree: xr.DataTree, description: Description, health: Health, sources: Sequence[Source]) -> dict[str, Any]:
     """Collect what the template prints; it does layout only."""
     days = tables.shown_dates(tree)
+    rows = pull.said(tree)
     shown: dict[str, Any] = {
         "headlines": tables.headlines(tree, description.headline),
         "outcomes": tables.curves(tree, "outcome_probability", days),
@@ -138,8 +143,10 @@ def _context(tree: xr.DataTree, description: Description, health: Health, source
             "says": list(_says(shown, days[-1])),
             "health": health,
             "checks": checks(health),
+            "against_data": _against_data(tree),
+            "pulls": pull.strongest(rows),
             "scale": words.ICD_203,
-            "pictures": _pictures(tree, description),
+            "pictures": _pictures(tree, description) | _forest(rows),
             "inputs": tables.attribute_table(tree, "inputs"),
             "versions": tables.attribute_table(tree, "versions"),
         }
@@ -178,6 +185,14 @@ def _says(shown: dict[str, Any], horizon: Any) -> Iterator[str]:
         yield brief.on_base_rates(shown["base_rates"])
 
 
+def _forest(rows: Sequence[pull.Said]) -> dict[str, Any]:
+    chosen = pull.drawn(rows)
+    if not chosen:
+        return {"forest": None}
+    drawn = (to_svg(pull.forest(rows, chosen, narrow=n), f"forest-{n:d}") for n in (False, True))
+    return {"forest": Picture(*(Markup(svg) for svg in drawn))}  # noqa: S704  # matplotlib escaped the text
+
+
 def _pictures(tree: xr.DataTree, description: Description) -> dict[str, Any]:
     def both(name: str, draw: Any) -> Picture:
         drawn = (to_svg(draw(narrow=n), f"{name}-{n:d}") for n in (False, True))
@@ -193,6 +208,11 @@ def _pictures(tree: xr.DataTree, description: Description) -> dict[str, Any]:
             for i, g in enumerate(description.consequence_groups)
         ],
     }
+
+
+def _against_data(tree: xr.DataTree) -> tuple[ClassRow, ...]:
+    found = tree.children.get("checks")
+    return class_rows(found.to_dataset(inherit=False)) if found is not None else ()
 
 
 def checks(health: Health) -> tuple[Check, ...]:
