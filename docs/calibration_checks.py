@@ -9,7 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from forecast.calibrate.sbc.cases import CASES
+from forecast.calibrate.sbc.registry import CASES
 from forecast.verification import table, verify_calibration
 
 HERE = Path(__file__).parent
