@@ -11,8 +11,8 @@ from pathlib import Path
 
 import xarray as xr
 
-from forecast.calibrate.sbc.cases import CASES
 from forecast.calibrate.sbc.ranks import KEPT
+from forecast.calibrate.sbc.registry import CASES
 from forecast.calibrate.sbc.study import study
 from forecast.calibrate.sbc.verdict import FALSE_ALARM, Row, Verdict, judge_studies
 from forecast.errors import ForecastError

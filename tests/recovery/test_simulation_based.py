@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from forecast.calibrate.reference import build_class
-from forecast.calibrate.sbc.cases import CASES, model_of
+from forecast.calibrate.sbc.cases import model_of
+from forecast.calibrate.sbc.registry import CASES
 from forecast.calibrate.sbc.study import model_prior, study
 from forecast.calibrate.sbc.swap import LIKELIHOOD
 from forecast.calibrate.sbc.verdict import judge_studies

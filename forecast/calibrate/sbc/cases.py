@@ -1,4 +1,4 @@
-"""The kinds of model that simulation-based calibration goes through; add a `Case` to `CASES` for a new one."""
+"""Kinds of model that simulation-based calibration goes through: one class each, or experts; `registry` has all."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -112,7 +112,9 @@ def sources(truth: Truth, rng: np.random.Generator) -> World:
 
 
 def _answer(middle: float) -> ExpertRow:
-    low, mid, high = 1.0 / (1.0 + np.exp(-middle - STATED_SD * np.array([-1.6448536269514722, 0.0, 1.6448536269514722])))
+    low, mid, high = 1.0 / (
+        1.0 + np.exp(-middle - STATED_SD * np.array([-1.6448536269514722, 0.0, 1.6448536269514722]))
+    )
     fields = {"question": "p", "expert": "Expert", "date": "2019-06-01", "asked": "How likely is it?"}
     quantiles = {"p05": float(low), "p50": float(mid), "p95": float(high)}
     more = {"scale": "probability", "unit": "1", "why": "made up for a check"}
