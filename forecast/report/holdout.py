@@ -88,16 +88,17 @@ def lines(result: Holdout) -> Iterator[str]:
 
 
 def as_csv(result: Holdout) -> str:
-    """Write every figure as CSV: a line an event, or one of scores and one a category where these are scored together."""
+    """Write every figure as CSV, a line an event; of categories scored together their scores, then a line each."""
     names = [f.name for kind in (Score, Total) for f in fields(kind) if f.name != "outcome"]
     text = io.StringIO()
     writer = csv.DictWriter(text, ["class", "kind", "outcome", *names], lineterminator="\n")
     writer.writeheader()
     for c in result.classes:
-        lines_: dict[str, dict[str, object]] = {}
-        for row in (*c.scores, *c.totals):
-            lines_.setdefault(row.outcome, {"class": c.id, "kind": c.kind}).update(asdict(row))
-        writer.writerows(lines_.values())
+        written: dict[str, dict[str, object]] = {}
+        found: tuple[Score | Total, ...] = (*c.scores, *c.totals)
+        for row in found:
+            written.setdefault(row.outcome, {"class": c.id, "kind": c.kind}).update(asdict(row))
+        writer.writerows(written.values())
     return text.getvalue()
 
 
