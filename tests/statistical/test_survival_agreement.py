@@ -49,12 +49,13 @@ def spell_class(id_, spells, edges=None, cause=None):
     """A class of single cases, as one read from files is; piecewise with edges, Weibull without."""
     columns = {"start": "start", "entry": "entry", "event": "event", "followed_to": "followed"}
     family = {"family": "piecewise", "edges": edges} if edges else {"family": "weibull"}
-    words = ("title", "question", "unit", "licence", "derived_by")
+    words = ("title", "question", "licence", "derived_by")
     file = CLASS_FILE.validate_python(
         {
             "id": id_,
             "kind": "survival",
             **dict.fromkeys(words, "made for a test"),
+            "unit": "per year" if edges else "years",
             "citation": ["none"],
             "table": {"file": "table.csv", "key": ["row"]},
             "columns": columns | family,

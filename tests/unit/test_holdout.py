@@ -35,7 +35,8 @@ from forecast.report.holdout import as_csv, draw, lines, markdown
 REFERENCE = Path(__file__).parents[2] / "priors" / "reference"
 UNTIL = date(2012, 1, 1)
 DAY = timedelta(days=1)
-WORDS = ("title", "question", "unit", "licence", "derived_by")
+WORDS = ("title", "question", "licence", "derived_by")
+UNITS = {"choice": "utility", "shares": "share", "survival": "years"}
 BY_KIND = {
     "rates": "leader_exit_post_soviet",
     "binomial": "us_party_change",
@@ -54,6 +55,7 @@ def made(id_, kind, columns, prior, records, **more):
             "id": id_,
             "kind": kind,
             **dict.fromkeys(WORDS, "made for a test"),
+            "unit": UNITS[kind],
             "citation": ["none"],
             "table": {"file": "table.csv", "key": ["row"]},
             "columns": columns,
