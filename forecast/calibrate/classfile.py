@@ -180,6 +180,17 @@ class SurvivalPrior(Prior):
     centre: Positive
 
 
+# The unit of what a class of each kind gives; durations and exposure are in years throughout.
+UNITS = {
+    "rates": ("per year",),
+    "binomial": ("probability",),
+    "choice": ("utility",),
+    "multinomial": ("probability",),
+    "shares": ("share",),
+    "survival": ("years", "per year"),
+}
+
+
 class _Class(Frozen):
     model_config = ConfigDict(title="class.toml")
 
@@ -194,6 +205,16 @@ class _Class(Frozen):
     table: Table
     covariates: dict[Slug, Levels] = Field(default_factory=dict)
     period: Period | None = None
+
+    @model_validator(mode="after")
+    def _unit_is_that_of_the_kind(self) -> Self:
+        allowed = UNITS[str(getattr(self, "kind", ""))]
+        if self.unit not in allowed:
+            raise ValueError(
+                f"unit is {self.unit!r}; what a class of this kind gives is in {' or '.join(map(repr, allowed))} "
+                "(times and exposure in years of 365.25 days): convert the table, or correct the unit"
+            )
+        return self
 
     @model_validator(mode="after")
     def _levels_are_distinct(self) -> Self:

@@ -410,7 +410,7 @@ def test_bad_table_is_refused(tmp_path: Path, toml: str, old: str, new: str, mes
 
 BINOMIAL = RATES.replace('"rates"', '"binomial"').replace('events = { war = "wars" }', 'successes = "wars"')
 BINOMIAL = BINOMIAL.replace('exposure = "years"\nage = { column = "age", bins = ["0-1", "1+"] }', 'trials = "years"')
-BINOMIAL = BINOMIAL.replace("centre = { war = 0.1 }", "centre = 0.1")
+BINOMIAL = BINOMIAL.replace("centre = { war = 0.1 }", "centre = 0.1").replace("per year", "probability")
 
 
 def test_more_successes_than_trials_is_refused(tmp_path: Path) -> None:
@@ -449,6 +449,7 @@ def test_problems_without_end_are_cut_short(tmp_path: Path) -> None:
         ("war = 0.1", "peace = 0.1", r"prior\.centre must name what columns\.events names: war \(got peace\)"),
         ('["north", "south"]', '["north", "north"]', r"covariates\.group: a level is named twice"),
         ('kind = "rates"', "kind = rates", r"not a TOML file"),
+        ('unit = "per year"', 'unit = "per month"', r"unit is 'per month'; what a class of this kind gives is in 'per year'"),
     ],
 )
 def test_bad_class_file_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:

@@ -344,7 +344,7 @@ def test_a_class_of_offers_is_read_from_its_folder(tmp_path):
     head, tail = CLASS.split("[period]", maxsplit=1)[0], CLASS.split("[prior]")[1]
     columns = '[columns]\naccepted = "taken"\noffers = "offers"\nterms = { land = "land" }\n\n'
     prior = "[prior]\nreservation = 0.3\nvalues = { land = 1.0 }\n" + tail.split("\n", 2)[2]
-    text = (head + columns + prior).replace('kind = "rates"', 'kind = "choice"')
+    text = (head + columns + prior).replace('kind = "rates"', 'kind = "choice"').replace("per year", "utility")
     (folder / "class.toml").write_text(text, encoding="utf-8")
     table = folder / "table.csv"
     table.write_text("year,taken,offers,land,known_on\n2011,1,3,-0.5,2012-01-01\n", encoding="utf-8")

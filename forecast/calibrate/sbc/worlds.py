@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from forecast.calibrate.classfile import CLASS_FILE, ClassFile
+from forecast.calibrate.classfile import CLASS_FILE, UNITS, ClassFile
 from forecast.calibrate.records import Record
 from forecast.calibrate.reference_class import ReferenceClass, build_class
 from forecast.deal.experts import ExpertRow
@@ -35,7 +35,7 @@ def class_file(id_: str, kind: str, columns: Mapping[str, Any], prior: Mapping[s
             "title": "Made up",
             "question": "Is the truth recovered?",
             "kind": kind,
-            "unit": "1",
+            "unit": UNITS[kind][0],
             "citation": ["none: simulated"],
             "licence": "none needed",
             "derived_by": "simulated from known numbers",
