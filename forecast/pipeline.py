@@ -16,10 +16,10 @@ import numpy as np
 import xarray as xr
 
 from forecast.analysis.base_rates import base_rate_table
+from forecast.analysis.families import story_table
 from forecast.analysis.pull import pull_table
 from forecast.analysis.sensitivity.headlines import headlines_of
 from forecast.analysis.story import tell
-from forecast.analysis.storylines import storyline_table
 from forecast.analysis.sweep import assemble, hold, plan
 from forecast.archive import Archive, Run
 from forecast.calibrate.beliefs import beliefs
@@ -151,7 +151,7 @@ def simulate_deal(
     sample = np.unique(np.linspace(0, total - 1, min(SAMPLE_PATHS, total)).astype(np.int64))
     log = record_paths(program, seed=seed, paths=sample, replicates=replicates)
     rates = base_rate_table(program, log, inputs.deal.file.base_rates)
-    stories = storyline_table(program, log, replicates)
+    stories = story_table(program, log, replicates)
     labels = {id_: p.label for id_, p in inputs.deal.file.parameters.items()}
     estimates = None if planned is not None else _estimates(inputs, program, settings, progress)
     method = {"method": SIMULATED if planned is None else EXACT, "replicates": replicates, "paths": total}

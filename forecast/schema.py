@@ -176,6 +176,20 @@ _STORYLINES: Mapping[str, Variable] = {
     "example_path": Variable(
         ("storyline",), "i8", "1", "number of a typical path", "the path whose dates are nearest to the medians"
     ),
+    **{
+        f"family_{name}": Variable(("family",), dtype, units, text, what, optional=True)
+        for name, dtype, units, text, what in (
+            ("text", "U", "", "milestones of the family's storyline", "of the storyline that stands for the family"),
+            ("ended_by", "U", "", "cause of the end", "empty where the path is open at the horizon"),
+            ("frequency", "f8", "1", "share of the sampled paths", "that take a course of this family"),
+            ("frequency_mcse", "f8", "1", "Monte Carlo standard error of the frequency", "binomial; an upper bound"),
+            ("dates", "U", "", "median date of each milestone", "of the storyline that stands for the family"),
+            ("example_path", "i8", "1", "number of a typical path", "of the storyline that stands for the family"),
+            ("variants", "i8", "1", "distinct storylines in the family", "same ending, nearest to its storyline"),
+            ("distance", "f8", "1", "mean distance of a path from it", "1 - 2 LCS / (length + length) of the steps"),
+            ("also", "U", "", "further steps", "that a tenth of the family's paths or more take, with their share"),
+        )
+    },
 }  # fmt: skip
 
 _PATHS: Mapping[str, Variable] = {
@@ -278,7 +292,7 @@ SWEEP: Mapping[str, Variable] = {
             ("lower", "5% quantile over draws", "of the draws' probabilities"),
             ("upper", "95% quantile over draws", "of the draws' probabilities"),
             ("mcse", "Monte Carlo standard error of the probability", "simulation error only"),
-            ("difference", "paired difference from the first cell", "the same draws and the same luck in both"),
+            ("difference", "paired difference", "from the first cell, of a design from the deal as it is; the same luck"),
             ("difference_mcse", "standard error of the paired difference", "over draws"),
         )
     },
@@ -343,8 +357,7 @@ def described_sweep(data: xr.Dataset) -> xr.Dataset:
 
 def sweep_problems(data: xr.Dataset) -> list[str]:
     """Say how a sweep departs from the registry; its coordinates besides `headline` are the swept names."""
-    axes = {str(d) for d in data.dims} - {"headline"}
-    return list(_group_problems("sweep", data.drop_vars(axes & set(data.coords)), SWEEP))
+    return list(_group_problems("sweep", data.drop_vars(set(data.coords) - {"headline"}), SWEEP))
 
 
 def _group_problems(group: str, data: xr.Dataset, declared: Mapping[str, Variable]) -> Iterator[str]:

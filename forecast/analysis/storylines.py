@@ -12,8 +12,9 @@ A storyline keeps, of all that happened on a path, the milestones that its endin
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 
 import numpy as np
 import xarray as xr
@@ -61,13 +62,14 @@ def storyline_table(program: Program, log: PathLog, replicates: int, top: int = 
         The group `storylines` of a forecast, most frequent first. Its attributes say what share of the
         sampled paths the rows cover, and how many were left out because their log is not complete.
     """
-    found = storylines(program, log, replicates)
+    return tabulated(program, log, storylines(program, log, replicates), top)
+
+
+def tabulated(program: Program, log: PathLog, found: Sequence[Storyline], top: int = TOP) -> xr.Dataset:
+    """Tabulate storylines that have been found."""
     rows, n = found[:top], len(log.n_step)
     share = np.array([r.count for r in rows], dtype=np.float64) / max(n, 1)
-
-    def months(dates: Iterable[float]) -> str:
-        return ARROW.join(f"{date_after(program.process.as_of, t):%b %Y}" for t in dates)
-
+    as_of = program.process.as_of
     return schema.dataset(
         "/storylines",
         {
@@ -80,9 +82,14 @@ def storyline_table(program: Program, log: PathLog, replicates: int, top: int = 
         ended_by=[r.cause for r in rows],
         frequency=share,
         frequency_mcse=np.sqrt(share * (1.0 - share) / max(n, 1)),
-        dates=[months(r.dates) for r in rows],
+        dates=[months(as_of, r.dates) for r in rows],
         example_path=np.array([r.example for r in rows], dtype=np.int64),
     )
+
+
+def months(as_of: date, dates: Iterable[float]) -> str:
+    """Write years since the as-of date as months, joined by arrows."""
+    return ARROW.join(f"{date_after(as_of, t):%b %Y}" for t in dates)
 
 
 def storylines(program: Program, log: PathLog, replicates: int) -> list[Storyline]:

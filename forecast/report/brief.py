@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from datetime import date
 
-from forecast.report.tables import BaseRateRow, CauseRow, Curve, Refusals, Storyline, TransferGroup
+from forecast.report.stories import Storyline
+from forecast.report.tables import BaseRateRow, CauseRow, Curve, Refusals, TransferGroup
 from forecast.report.words import ICD_203, chance, join, number, number_range, percent, percent_range, signed
 
 

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from forecast.calibrate.gate import MAX_RHAT, MIN_BFMI, MIN_ESS
 from forecast.deal.describe import Description
-from forecast.report import brief, colours, plots, pull, tables, words
+from forecast.report import brief, colours, plots, pull, stories, tables, words
 from forecast.report.checks import ClassRow, class_rows
 from forecast.report.model import Health, Source
 from forecast.report.svg import to_svg
@@ -117,7 +117,8 @@ def _context(tree: xr.DataTree, description: Description, health: Health, source
         "headlines": tables.headlines(tree, description.headline),
         "outcomes": tables.curves(tree, "outcome_probability", days),
         "causes": tables.causes(tree),
-        "storylines": tables.storylines(tree, MAX_STORYLINES),
+        "storylines": stories.storylines(tree, MAX_STORYLINES),
+        "families": stories.families(tree),
         "refusals": tables.refusals(tree, description.refusals),
         "transfers": tables.transfers(tree, description.consequence_groups),
         "amounts": tables.amounts(tree, description.consequence_groups),

@@ -9,7 +9,6 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -55,16 +54,6 @@ class CauseRow:
     by_horizon: Estimate
     share: float
     half_by: date | None
-
-
-@dataclass(frozen=True)
-class Storyline:
-    """A typical sequence of events: its steps with their median dates, and a path to replay."""
-
-    steps: tuple[tuple[str, str], ...]
-    cause: str
-    estimate: Estimate
-    example_path: int
 
 
 @dataclass(frozen=True)
@@ -264,22 +253,6 @@ def causes(tree: xr.DataTree) -> tuple[CauseRow, ...]:
         half = grid_date(tree, int(np.argmax(mean[:, k] >= at_end / 2.0))) if at_end > 0.0 else None
         rows.append(CauseRow(curve.id, curve.label, curve.at[0], at_end / total if total else 0.0, half))
     return tuple(sorted(rows, key=lambda r: -r.by_horizon.mean))
-
-
-def storylines(tree: xr.DataTree, top: int = 12) -> tuple[Storyline, ...]:
-    """Read the most frequent storylines; their steps come with the median date of each."""
-    if "storylines" not in tree.children:
-        return ()
-    group = tree.children["storylines"].to_dataset(inherit=False)
-    names = ("text", "ended_by", "frequency", "frequency_mcse", "dates", "example_path")
-    columns: list[list[Any]] = [group[n].to_numpy().tolist() for n in names]
-    rows = []
-    for text, cause, frequency, mcse, dates, path in list(zip(*columns, strict=True))[:top]:
-        steps, when = str(text).split(" → "), str(dates).split(" → ") if dates else []
-        when += [""] * (len(steps) - len(when))
-        share = Estimate(frequency, float("nan"), float("nan"), mcse)
-        rows.append(Storyline(tuple(zip(steps, when, strict=False)), str(cause), share, int(path)))
-    return tuple(rows)
 
 
 def refusals(tree: xr.DataTree, parties: Mapping[str, str]) -> tuple[Refusals, ...]:

@@ -7,7 +7,7 @@ import xarray as xr
 
 from forecast import schema
 from forecast.errors import ArchiveError
-from forecast.report import tables
+from forecast.report import stories, tables
 from forecast.report.model import Estimate, Source
 from forecast.report.words import never_bound
 from tests import report_data
@@ -101,7 +101,7 @@ def test_half_of_a_cause_has_accrued_at_the_date_given_and_not_a_month_before(tr
 
 
 def test_storylines_pair_steps_with_their_dates(tree):
-    rows = tables.storylines(tree, top=3)
+    rows = stories.storylines(tree, top=3)
     assert len(rows) == 3
     assert rows[2].steps == (("The package is signed", "Aug 2026"), ("Fighting resumes", "Jan 2029"))
     assert rows[0].steps[-1] == ("Still in force at the horizon", "")
@@ -111,7 +111,7 @@ def test_storylines_pair_steps_with_their_dates(tree):
 
 def test_groups_that_a_forecast_lacks_give_no_rows(tree):
     bare = xr.DataTree.from_dict({"/": tree.to_dataset(), "/summary": tree["summary"].to_dataset(inherit=False)})
-    assert tables.storylines(bare) == ()
+    assert stories.storylines(bare) == ()
     assert tables.base_rates(bare) == ()
     assert tables.refusals(bare, {}) == ()
     assert tables.transfers(bare, ()) == ()
