@@ -1,0 +1,107 @@
+"""`forecast whatif …` and `forecast given …`: what if we make it so, and what if it so happens."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from forecast.shell import Examples
+
+_ARCHIVE = click.option(
+    "--archive",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("outputs"),
+    show_default=True,
+    help="Folder of the archive.",
+)
+_AS_OF = click.option("--as-of", metavar="DATE", help="Another as-of date than the deal's; nothing known later enters.")
+_SEED = click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=1, show_default=True, help="Of the luck.")
+_DRAWS = click.option(
+    "--draws", type=click.IntRange(400, 40_000), default=4_000, show_default=True, help="Posterior draws."
+)
+_THREADS = click.option("--threads", type=click.IntRange(1, 1024), help="Threads; all cores, if left out.")
+_TOML = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command(
+    cls=Examples,
+    example="forecast whatif priors/ukraine_2025 --set promise.binding=true --drop verification "
+    "--force us_presidency.2028=change",
+)
+@click.argument("deal", type=click.Path(path_type=Path))
+@_AS_OF
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="A key of the deal file, or a parameter.")
+@click.option("--drop", "drops", multiple=True, metavar="CLAUSE", help="Leave out a clause, a promise, verification.")
+@click.option("--add", "adds", multiple=True, type=_TOML, metavar="FILE.toml", help="Merge tables into the deal.")
+@click.option("--force", "forces", multiple=True, metavar="EVENT=OUTCOME", help="Make an event come out so.")
+@click.option("--scenarios", "file", type=_TOML, help="A TOML file of named scenarios, each compared with the deal.")
+@click.option("--list", "listing", is_flag=True, help="List what can be forced, and how, and stop.")
+@click.option(
+    "--paths",
+    type=click.IntRange(1_000, 100_000_000),
+    default=200_000,
+    show_default=True,
+    help="Simulated futures of each scenario.",
+)
+@_DRAWS
+@_SEED
+@_THREADS
+@click.option("--simulate", is_flag=True, help="Simulate also where the process is small enough to be solved exactly.")
+@_ARCHIVE
+@click.option("--top", type=click.IntRange(0, 200), default=6, show_default=True, help="Causes and outcomes shown.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print every figure as CSV instead of tables.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Also write a page, pictures and CSV.")
+def whatif(
+    deal: Path,
+    as_of: str | None,
+    sets: tuple[str, ...],
+    drops: tuple[str, ...],
+    adds: tuple[Path, ...],
+    forces: tuple[str, ...],
+    file: Path | None,
+    listing: bool,
+    top: int,
+    as_csv: bool,
+    out: Path | None,
+    **settings: Any,
+) -> None:
+    """Say what scenarios of DEAL would change: what if we make it so.
+
+    --set, --drop, --add and --force together make one scenario, --scenarios FILE any number more. Each is compared
+    with the deal as it is: one calibration, the same draws and the same luck.
+    """
+    from forecast.console import Console
+    from forecast.deal.overrides import as_of_override
+    from forecast.deal.scenario import read_scenarios, words_to_scenario
+    from forecast.inputs import load
+
+    loaded = load(deal, as_of_override(as_of))
+    if listing:
+        from forecast.variants import targets
+
+        for target in targets(loaded).values():
+            click.echo(target.line)
+        return
+    scenarios = list(read_scenarios(file)) if file else []
+    if sets or drops or adds or forces:
+        scenarios.insert(0, words_to_scenario("scenario", sets, drops, adds, forces))
+    if not scenarios:
+        raise click.UsageError("nothing to change: give --set, --drop, --add, --force or --scenarios FILE")
+    from forecast.pipeline import RunSettings
+    from forecast.whatif import whatif as compare
+
+    command = " ".join(["forecast", *sys.argv[1:]])
+    found = compare(loaded, scenarios, RunSettings(command=command, **settings), Console(quiet=as_csv).progress)
+    from forecast.report.whatif_rows import lines, table
+
+    if as_csv:
+        click.echo(table(found.data), nl=False)
+    else:
+        for line in lines(found.data, top):
+            click.echo(line)
+        click.echo(f"\nkept    {found.path}")
+    if out is not None:
+        from forecast.report.whatif_page import write_page
+
+        click.echo(f"page    {write_page(out, found.data, top)}", err=as_csv)

@@ -1,0 +1,364 @@
+"""Scenarios: what is forced, dropped, added and set; paired differences; mistakes; the pictures and tables of it."""
+
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from click.testing import CliRunner
+
+from forecast.analysis.paired import level, paired
+from forecast.analysis.scenarios import problems
+from forecast.cli_whatif import whatif as command
+from forecast.deal.expand import expand
+from forecast.deal.scenario import Scenario, read_scenarios, words_to_scenario
+from forecast.deal.spec import Process
+from forecast.deal.targets import targets_of
+from forecast.errors import DealFileError, ForecastError
+from forecast.estimate import estimate_each
+from forecast.inputs import load
+from forecast.pipeline import RunSettings
+from forecast.process.compile import Program, compile_process
+from forecast.process.draws import Draws
+from forecast.process.exact import exact_forecast, exact_forecasts
+from forecast.process.force import forced, without
+from forecast.report.whatif_page import write_page
+from forecast.report.whatif_rows import lines, parts, table
+from forecast.simulate import simulate
+from forecast.variants import joint, variants_of
+from forecast.whatif import _window, evaluate
+from tests.statistical.test_deal import NUMBERS
+
+TEACHING, SHIPPED = Path("priors/teaching"), Path("priors/ukraine_2025")
+SETTINGS = RunSettings(paths=400 * 32, draws=400, seed=3)
+
+
+def teaching_draws(n: int = 400) -> Draws:
+    """Draws of the teaching deal's parameters, without a calibration."""
+    rng = np.random.default_rng(4)
+    spread = {"power_changes", "default_ends_deal", "opposition_opposes"}
+    values = {
+        name: x * rng.uniform(0.8, 1.25, n) if name in spread else x + 0.2 * np.abs(rng.normal(size=n))
+        for name, x in NUMBERS.items()
+    }
+    values["shooting"] = np.array([0.2, 0.1, 0.05]) * rng.lognormal(0.0, 0.3, (n, 1))
+    return Draws(values, {"shooting": np.array([0.0, 1.0, 2.0, np.inf])}, {}, {})
+
+
+def compared(scenarios: list[Scenario], settings: RunSettings = SETTINGS) -> xr.Dataset:
+    """Compare scenarios of the teaching deal with made-up draws, as `whatif` does after its calibration."""
+    from forecast import whatif as module
+
+    inputs = load(TEACHING)
+    variants = variants_of(inputs, scenarios)
+    draws = teaching_draws()
+    programs = [compile_process(expand(inputs.deal), draws), *(v.program(draws) for v in variants)]
+    window = _window(inputs, programs)
+    found = evaluate(programs, window, settings)
+    rows = [
+        module.Row(v.scenario.name, v.scenario.title, v.scenario.changes, v.notes, e)
+        for v, e in zip(variants, found[1:], strict=True)
+    ]
+    attrs = {
+        "title": "The bridge", "as_of": "2025-01-01", "horizon": "2030-01-01", "draws": 400, "replicates": 32,
+        "weighted_replicates": 32, "method": "simulated" if settings.simulate else "exact",
+    }  # fmt: skip
+    days = [d for d, _ in module._days(inputs)]
+    return module.assemble(window.asked, days, window.things, found[0], rows, attrs)
+
+
+# ---- what is forced ------------------------------------------------------------------------------
+
+
+def common_cause(n_draw: int = 50) -> Program:
+    """A storm (30 %) lets a dam break (80 %, else 10 %); the crop fails after a storm (90 %, else 20 %)."""
+    numbers = {"storm": 0.3, "calm_break": np.log(0.1 / 0.9), "storm_adds": np.log(0.8 / 0.2) - np.log(0.1 / 0.9),
+               "calm_crop": np.log(0.2 / 0.8), "storm_crop": np.log(0.9 / 0.1) - np.log(0.2 / 0.8)}  # fmt: skip
+
+    def event(id_: str, day: date, branch: dict, effect: dict) -> dict:
+        rest = {"id": "no", "label": ""}
+        return {"id": id_, "label": id_, "dates": [day], "branches": [{"id": "yes", "label": "", "effect": effect,
+                **branch}, rest]}  # fmt: skip
+
+    process = Process.model_validate({
+        "deal_id": "storm", "title": "Storm", "as_of": date(2025, 1, 1), "horizon": 3.0,
+        "flags": [{"id": f, "label": ""} for f in ("storm", "broken", "failed")],
+        "scheduled": [
+            event("weather", date(2025, 6, 1), {"probability": "storm"}, {"set": ["storm"]}),
+            event("dam", date(2025, 7, 1), {"logit": "calm_break",
+                  "modifiers": [{"when": "storm", "log_ratio": "storm_adds"}]}, {"set": ["broken"]}),
+            event("harvest", date(2025, 9, 1), {"logit": "calm_crop",
+                  "modifiers": [{"when": "storm", "log_ratio": "storm_crop"}]}, {"set": ["failed"]}),
+        ],
+        "outcomes": [{"id": "all", "label": "", "rest": True}],
+    })  # fmt: skip
+    return compile_process(process, Draws({k: np.full(n_draw, v) for k, v in numbers.items()}, {}, {}, {}))
+
+
+def failed(program: Program) -> float:
+    return float(exact_forecast(program, 0, np.array([3.0])).state[0, program.flags.index("failed")])
+
+
+def test_what_is_forced_tells_nothing_about_what_came_before():
+    base = common_cause()
+    assert failed(base) == pytest.approx(0.3 * 0.9 + 0.7 * 0.2, abs=1e-12)
+    assert failed(forced(base, {"dam": "yes"})) == pytest.approx(failed(base), abs=1e-12)
+    assert failed(forced(base, {"weather": "yes"})) == pytest.approx(0.9, abs=1e-12)
+    assert failed(forced(base, {"weather": "no"})) == pytest.approx(0.2, abs=1e-12)
+    assert failed(forced(base, {"harvest": "yes"})) == pytest.approx(1.0, abs=1e-12)
+    assert failed(forced(base, {"harvest": "no"})) == 0.0
+
+
+def test_the_simulator_and_the_weighted_paths_force_alike():
+    program = forced(common_cause(400), {"weather": "yes", "dam": "yes"})
+    counts = simulate(program, seed=1, replicates=50, grid=np.array([3.0]))
+    assert (counts.state[:, 0, program.flags.index("broken")] == 50).all()
+    share = counts.state[:, 0, program.flags.index("failed")].sum() / 20_000
+    assert share == pytest.approx(0.9, abs=4 * np.sqrt(0.09 / 20_000))
+    found = estimate_each(program, [("state", "failed")], seed=1, times=[3.0], replicates=32)
+    assert found.mean.mean() == pytest.approx(0.9, abs=4 * float(found.mcse[0, 0]) + 1e-9)
+
+
+def exits(rate: float, n_draw: int = 30, *, weibull: bool = False) -> Program:
+    """Two ways out: `war` at a rate, `peace` at another."""
+    how = {"weibull_shape": "shape", "weibull_scale": "scale", "clock": "since"} if weibull else {"rate": "war"}
+    process = Process.model_validate({
+        "deal_id": "exits", "title": "Exits", "as_of": date(2025, 1, 1), "horizon": 4.0, "flags": [],
+        "clocks": [{"id": "since", "label": "", "running_since": date(2025, 1, 1)}],
+        "hazards": [{"id": "war", "label": "", "effect": {"end": "war"}, **how},
+                    {"id": "peace", "label": "", "rate": "peace", "effect": {"end": "peace"}}],
+        "causes": [{"id": "war", "label": "War"}, {"id": "peace", "label": "Peace"}],
+        "outcomes": [{"id": "rest", "label": "", "rest": True}],
+    })  # fmt: skip
+    values = {"war": rate, "peace": 0.2, "shape": 1.0, "scale": 1.0 / rate}
+    return compile_process(process, Draws({k: np.full(n_draw, v) for k, v in values.items()}, {}, {}, {}))
+
+
+@pytest.mark.parametrize("weibull", [False, True])
+def test_a_hazard_never_comes_or_comes_at_once(weibull):
+    base = exits(0.3, weibull=weibull)
+    never, soon = (forced(base, {"war": w}) for w in ("never", "at_once"))
+    at = {"seed": 2, "times": [4.0], "replicates": 256}
+    peace, war = (estimate_each(p, [("cause", "peace"), ("cause", "war")], **at).mean.mean(axis=(0, 1))
+                  for p in (never, soon))  # fmt: skip
+    assert peace[0] == pytest.approx(1 - np.exp(-0.8), abs=2e-3)
+    assert peace[1] == 0.0
+    assert war[1] > 0.999
+
+
+def test_the_difference_is_that_of_closed_forms_and_of_two_exact_runs():
+    before, after = exits(0.3), exits(0.5)
+    grid = np.array([1.0, 4.0])
+    exact = [exact_forecasts(p, grid).cause[:, None, :, 0] for p in (before, after)]
+    wanted = [r / (r + 0.2) * (1 - np.exp(-(r + 0.2) * grid)) for r in (0.3, 0.5)]
+    change = paired(*exact)
+    np.testing.assert_allclose(change.mean, wanted[1] - wanted[0], atol=1e-11)
+    np.testing.assert_array_equal(change.mcse, 0.0)
+    each = [np.stack([simulate(p, seed=s, replicates=400, grid=grid).cause[..., 0] / 400 for s in (1, 2)], axis=1)
+            for p in (before, after)]  # fmt: skip
+    found = paired(*each)
+    assert (np.abs(found.mean - change.mean) < 4 * found.mcse).all()
+    assert (found.mcse > 0).all()
+
+
+def test_a_scheduled_event_without_a_choice_may_not_take_place():
+    inputs = load(TEACHING)
+    process = without(expand(inputs.deal), {"signing": "never"})
+    program = compile_process(process, teaching_draws())
+    p = exact_forecasts(program, np.array([4.9]))
+    assert (p.state[:, 0, program.flags.index("signed")] == 0.0).all()
+
+
+# ---- scenarios of a deal -------------------------------------------------------------------------
+
+
+def test_a_scenario_that_changes_nothing_changes_nothing_to_the_bit():
+    for simulated in (False, True):
+        data = compared([Scenario("same", set={"negotiation.collapse": "talks_collapse"})],
+                        replace(SETTINGS, simulate=simulated))  # fmt: skip
+        for name in data.data_vars:
+            if "difference" in str(name):
+                np.testing.assert_array_equal(data[name].to_numpy(), 0.0, err_msg=str(name))
+
+
+def test_simulated_differences_agree_with_exact_ones():
+    asked = [
+        Scenario("safe", force={"shooting": "never"}),
+        Scenario("without", drop=("troops_leave",)),
+        Scenario("change", force={"north_parliament.2027": "change", "south": "accepts"}),
+        Scenario("sure", set={"default_ends_deal": 0.9}),
+    ]
+    exact, near = compared(asked), compared(asked, replace(SETTINGS, simulate=True))
+    assert problems(exact) == problems(near) == []
+    for name in ("difference", "cause_difference", "outcome_difference"):
+        error = np.abs(near[f"{name}_mean"] - exact[f"{name}_mean"]).to_numpy()
+        allowed = 4.5 * near[f"{name}_mcse"].to_numpy() + 1e-6
+        assert (error <= allowed).mean() > 0.995, name
+        assert (exact[f"{name}_mcse"] == 0.0).all()
+    assert (exact["changed_mean"].sel(scenario="safe")[exact["figure_name"] == "shooting"] == 0.0).all()
+
+
+def test_what_goes_with_a_clause_is_said():
+    inputs = load(SHIPPED)
+    v = variants_of(inputs, [Scenario("x", drop=("promise", "verification"))])[0]
+    assert not v.inputs.deal.file.promises["neutral_status"].included
+    assert not v.inputs.deal.file.verification.agreed
+    assert "its worth to United States, Russia, Ukraine" in v.notes[0]
+    assert "neutrality_reversed, whose chance becomes 0" in v.notes[0]
+    assert "what acts on it" in v.notes[0]
+
+
+def test_clauses_are_added_from_a_file(tmp_path):
+    extra = tmp_path / "more.toml"
+    extra.write_text(
+        '[breakdowns.flood]\ncause_label = "Flood"\nhazard = "flood"\nsource = "invented"\n'
+        '[parameters.flood]\nlabel = "Flood"\nunit = "per year"\nconstant = 0.1\nsource = "invented"\n'
+        '[[cascades]]\nwhen = "troops_leave_defaulted"\non = ["flood"]\nlog_ratio = "default_raises_shooting"\n'
+    )
+    inputs = load(TEACHING)
+    v = variants_of(inputs, [Scenario("wet", add=(extra,))])[0]
+    assert len(v.inputs.deal.file.cascades) == len(inputs.deal.file.cascades) + 1
+    whole = joint(inputs, [v])
+    assert list(whole.deal.file.parameters) == [*inputs.deal.file.parameters, "flood"]
+    base = teaching_draws()
+    drawn = replace(base, values={**base.values, "flood": np.full(400, 0.1)})
+    assert "flood" in v.program(drawn).causes
+    extra.write_text('[breakdowns.shooting]\nhazard = "flood"\n')
+    with pytest.raises(DealFileError, match=r"breakdowns.shooting.hazard: the deal has it already"):
+        variants_of(inputs, [Scenario("wet", add=(extra,))])
+
+
+MISTAKES = [
+    (Scenario("x", force={"us_election_2028": "change"}), "did you mean 'us_presidency.2028'"),
+    (Scenario("x", force={"us_presidency.2028": "changes"}), "comes out as one of change, stays"),
+    (Scenario("x", force={"fighting_resumes": "at once"}), "comes out as one of never, at_once"),
+    (Scenario("x", force={"ukraine_president_exit": "at_once"}), "comes out as one of never"),
+    (
+        Scenario("x", force={"talks_collapse": "never", "talks_collapse_ukraine": "at_once"}),
+        "forced to 'never' already",
+    ),
+    (Scenario("x", drop=("russia",)), "a party is not part of the package"),
+    (Scenario("x", drop=("us_presidency",)), "--force us_presidency.2028=stays"),
+    (Scenario("x", drop=("fighting_resumes",)), "rule it out with --force fighting_resumes=never"),
+    (Scenario("x", drop=("kaliningrod",)), "did you mean 'kaliningrad'"),
+    (Scenario("x", drop=("arms",)), "changes no probability"),
+    (Scenario("x", set={"oral_wrth": 0.3}), "no such parameter; did you mean 'oral_worth'"),
+    (Scenario("x", set={"oral_worth": 1.3}), "no probability strictly between 0 and 1"),
+    (Scenario("x", set={"promise.bindin": True}), "bindin"),
+    (Scenario("x", set={"deal.horizon": "3 years"}), "share the deal's window"),
+    (Scenario("x", set={"parameters.oral_worth.experts": "unverified_worth"}), "share one calibration"),
+    (Scenario("x", set={"fighting_resumes": 0.3, "noise": 0}), "noise of decisions must be more than 0"),
+]
+
+
+@pytest.mark.parametrize(("scenario", "says"), MISTAKES, ids=range(len(MISTAKES)))
+def test_mistakes_are_said(scenario, says):
+    with pytest.raises(ForecastError, match=says.replace("(", r"\(")):
+        variants_of(load(SHIPPED), [scenario])
+
+
+def test_all_mistakes_are_said_at_once_and_nothing_is_written(tmp_path):
+    file = tmp_path / "s.toml"
+    file.write_text('[scenarios.a]\ndrop = ["russia"]\n[scenarios.b.force]\nfighting_resumes = "often"\n')
+    archive = tmp_path / "archive"
+    args = [str(SHIPPED), "--scenarios", str(file), "--set", "oral_worth=2", "--archive", str(archive)]
+    result = CliRunner().invoke(command, args)
+    said = str(result.exception)
+    assert isinstance(result.exception, ForecastError)
+    assert all(x in said for x in ("scenario 'a'", "scenario 'b'", "scenario 'scenario'"))
+    assert not archive.exists()
+
+
+def test_scenario_files_and_words_are_read(tmp_path):
+    file = tmp_path / "s.toml"
+    file.write_text(
+        '[scenarios.a]\nlabel = "A"\nset = { promise.binding = true, oral_worth = 0.5 }\ndrop = ["verification"]\n'
+        'add = "more.toml"\n[scenarios.a.force]\nus_presidency.2028 = "change"\n'
+    )
+    a = read_scenarios(file)[0]
+    assert a.set == {"promise.binding": True, "oral_worth": 0.5}
+    assert a.force == {"us_presidency.2028": "change"}
+    assert a.add == (tmp_path / "more.toml",)
+    assert words_to_scenario("w", ["x.y=3"], ["c"], [], ["e=o"]).changes == ("x.y=3", "without c", "e forced to o")
+    with pytest.raises(DealFileError, match=r"write NAME=VALUE(.|\n)*is given twice"):
+        words_to_scenario("w", ["x"], [], [], ["e=o", "e=p"])
+    file.write_text("[scenarios.a]\nsett = {}\n")
+    with pytest.raises(DealFileError, match="sett"):
+        read_scenarios(file)
+
+
+def test_everything_that_can_be_forced_is_listed():
+    inputs = load(SHIPPED)
+    known = targets_of(inputs.deal.file, expand(inputs.deal))
+    assert known["us_presidency.2028"].outcomes == ("change", "stays")
+    assert known["fighting_resumes"].outcomes == ("never", "at_once")
+    assert known["talks_collapse"].events == ("talks_collapse_ukraine", "talks_collapse")
+    result = CliRunner().invoke(command, [str(SHIPPED), "--list"])
+    assert result.exit_code == 0
+    assert "us_presidency.2028 " in result.output
+    assert "nothing to change" in CliRunner().invoke(command, [str(SHIPPED)]).output
+
+
+# ---- differences, and what is shown --------------------------------------------------------------
+
+
+def test_the_interval_leaves_the_noise_of_paths_out():
+    rng = np.random.default_rng(5)
+    truth = rng.normal(0.1, 0.02, 4000)
+    noisy = truth[:, None, None] + rng.normal(0, 0.1, (4000, 2, 1))
+    found = paired(np.zeros_like(noisy), noisy)
+    assert found.mcse[0] == pytest.approx(0.1 / np.sqrt(8000), rel=0.05)
+    low, high = np.quantile(truth, [0.05, 0.95])
+    assert (found.lower[0], found.upper[0]) == (pytest.approx(low, abs=0.012), pytest.approx(high, abs=0.012))
+    assert level(np.full((3, 1, 1), 0.4)).mean[0] == pytest.approx(0.4)
+
+
+def shipped_draws(n: int = 400) -> Draws:
+    """Draws of the shipped deal's parameters without a calibration: medians of experts, else usual values."""
+    file, rng = load(SHIPPED).deal, np.random.default_rng(8)
+    asked = {r.question: r.quantiles["p50"] for r in file.experts}
+    usual = {"probability": 0.4, "per year": 0.1, "logit": -1.0, "log ratio": 0.4, "utility": 0.5, "years": 5.0}
+    values, labels = {}, {}
+    for name, p in file.file.parameters.items():
+        x = p.constant if p.constant is not None else asked.get(p.experts or "", usual.get(p.unit, 1.0))
+        values[name] = np.full(n, x) if p.unit == "probability" else x * rng.uniform(0.7, 1.3, n)
+    entries = [e for m in file.file.markets.values() for group in m.suppliers.values() for e in group]
+    for name in ("india_shares", "algeria_shares", "egypt_shares"):
+        labels[name], values[name] = tuple(entries), np.full((n, len(entries)), 1 / len(entries))
+    labels["inspections"], values["inspections"] = ("shape", "scale"), np.tile([1.2, 6.0], (n, 1))
+    return Draws(values, {}, labels, {})
+
+
+def test_luck_is_shared_so_that_differences_are_far_less_noisy():
+    inputs, draws = load(SHIPPED), shipped_draws()
+    v = variants_of(inputs, [Scenario("change", force={"us_presidency.2028": "change"})])[0]
+    programs = [compile_process(expand(inputs.deal), draws), v.program(draws)]
+    window = replace(_window(inputs, programs), grid=np.array([2.0, 5.0, programs[0].horizon]))
+    before, after = evaluate(programs, window, RunSettings(paths=400 * 64, draws=400, seed=3))
+    weighted = [n for n, a in enumerate(window.asked) if a.label == "In force on 15 March 2030"]
+    in_force = list(window.things["outcome"]).index("in_force")
+    for x, y in (
+        (before.figures[..., weighted], after.figures[..., weighted]),
+        (before.outcome[:, :, 1:2, in_force], after.outcome[:, :, 1:2, in_force]),
+    ):
+        apart = level(x).mcse ** 2 + level(y).mcse ** 2
+        assert abs(paired(x, y).mean[0]) > 0.001
+        assert (apart / paired(x, y).mcse ** 2 > 10.0).all()
+
+
+def test_the_table_the_csv_and_the_page_show_it(tmp_path):
+    data = compared([Scenario("safe", force={"shooting": "never"}), Scenario("same", label="Nothing <b>")])
+    text = "\n".join(lines(data, 4))
+    assert "shooting forced to never" in text
+    assert "solved exactly" in text
+    rows = table(data).splitlines()
+    n = data.sizes
+    assert len(rows) == 1 + 2 * (n["figure"] + n["time"] * (n["cause"] + n["outcome"]))
+    page = write_page(tmp_path / "out", data, 4).read_text()
+    assert "Nothing &lt;b&gt;" in page
+    assert "None moves by 0.05 points" in page
+    for name in ("difference-1.png", "outcomes-1.svg", "causes-1.png", "whatif.csv"):
+        assert (tmp_path / "out" / name).stat().st_size > 1000
+    assert parts(data)[1].shown(3)[0].difference == 0.0
