@@ -105,3 +105,42 @@ def whatif(
         from forecast.report.whatif_page import write_page
 
         click.echo(f"page    {write_page(out, found.data, top)}", err=as_csv)
+
+
+@click.command(cls=Examples, example="forecast given latest --that us_presidency.2028=change")
+@click.argument("which", metavar="DEAL_OR_RUN")
+@click.option("--that", multiple=True, required=True, metavar="EVENT=OUTCOME", help="What so happens. May be repeated.")
+@click.option(
+    "--paths",
+    type=click.IntRange(1_000, 5_000_000),
+    default=200_000,
+    show_default=True,
+    help="Paths looked at; of a run, those that it has at most.",
+)
+@_DRAWS
+@_SEED
+@_ARCHIVE
+@click.option("--top", type=click.IntRange(0, 200), default=6, show_default=True, help="Causes and outcomes shown.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print every figure as CSV instead of tables.")
+def given(which: str, that: tuple[str, ...], top: int, as_csv: bool, **settings: Any) -> None:
+    """Say what is probable given that something so happens.
+
+    Nothing is changed: of the paths of DEAL_OR_RUN those on which it happens are compared with all. That also tells
+    about the parameters and about what came before. What if we make it so is another question: forecast whatif.
+    """
+    from forecast.console import Console
+    from forecast.deal.scenario import pairs_of
+    from forecast.given import given as condition
+    from forecast.pipeline import RunSettings
+    from forecast.report.given_text import lines, table, told
+
+    asked = pairs_of("--that", that, "us_presidency.2028=change")
+    found = condition(which, asked, RunSettings(**settings), Console(quiet=as_csv).progress)
+    if as_csv:
+        click.echo(table(found.figures), nl=False)
+        return
+    counts = (found.happens, found.paths, found.effective)
+    for line in lines(found.title, found.that, found.figures, found.headlines, top, counts):
+        click.echo(line)
+    for line in told(found.shifts, dict(found.labels)):
+        click.echo(line)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from forecast.inputs import Inputs, load
 from forecast.process.compile import Program, compile_process
 from forecast.process.draws import Draws
 from forecast.process.force import forced, without
+from forecast.refine import Wanted, wanted_of
 
 MAX_SCENARIOS = 200
 
@@ -191,3 +193,15 @@ def programs_of(variants: Sequence[Variant], draws: Draws) -> list[Program]:
     if problems:
         raise DealFileError("\n".join(problems))
     return programs
+
+
+def headlines_first(
+    programs: Sequence[Program], headline: Sequence[tuple[str, str, str, date]], horizon: date
+) -> tuple[list[Wanted], int]:
+    """List headlines, then causes and outcome classes of any program at the horizon; and how many are headlines."""
+    heads = {(variable, name, day): Wanted(label, variable, name, day) for label, variable, name, day in headline}
+    rows = [w for program in programs for w in wanted_of(program, headline, horizon)]
+    found = dict(heads)
+    for w in rows:
+        found.setdefault((w.variable, w.name, w.day), w)
+    return list(found.values()), len(heads)

@@ -23,11 +23,11 @@ from forecast.process.compile import Program, compile_process
 from forecast.process.forward import solve_plan
 from forecast.process.plan import Planned
 from forecast.process.small import small
-from forecast.refine import KINDS, wanted_of
+from forecast.refine import KINDS
 from forecast.schema import EXACT, SIMULATED
 from forecast.simulate import simulate
 from forecast.types import F64, monthly_grid, years_between
-from forecast.variants import joint, programs_of, variants_of
+from forecast.variants import headlines_first, joint, programs_of, variants_of
 
 SECOND = 0x5851F42D4C957F2D  # the seed of the second group of counted paths
 
@@ -110,19 +110,17 @@ def _days(inputs: Inputs) -> list[tuple[Any, float]]:
 
 def _window(inputs: Inputs, programs: Sequence[Program]) -> _Window:
     """List what any of the programs has: headlines of the deal as it is, causes and outcomes of all."""
-    headline = describe(inputs.deal).headline
-    first = len(headline)
-    asked: dict[tuple[str, str, Any], Asked] = {}
-    for program in programs:
-        for n, w in enumerate(wanted_of(program, headline, inputs.deal.horizon)):
-            kind = HEADLINE if n < first else KINDS[w.variable]
-            asked.setdefault((w.variable, w.name, w.day), Asked(kind, w.label, w.variable, w.name, w.day))
+    wanted, heads = headlines_first(programs, describe(inputs.deal).headline, inputs.deal.horizon)
+    asked = tuple(
+        Asked(HEADLINE if n < heads else KINDS[w.variable], w.label, w.variable, w.name, w.day)
+        for n, w in enumerate(wanted)
+    )
     things = {
         "cause": {c.id: c.label for p in programs for c in p.process.causes},
         "outcome": {o.id: o.label for p in programs for o in p.process.outcomes},
     }
     grid = np.array([t for _, t in _days(inputs)])
-    return _Window(tuple(asked.values()), grid, things)
+    return _Window(asked, grid, things)
 
 
 def evaluate(

@@ -64,7 +64,7 @@ VARIABLES: Mapping[str, Variable] = {
         ("scenario", "draw", "figure"), "f8", "1", "scenario less baseline in each draw", "with its Monte Carlo noise"
     ),
     "effective_paths": Variable(
-        _SF, "f8", "1", "effective paths", "the smaller number of baseline and scenario; infinite where exact"
+        _SF, "f8", "1", "effective paths", "the smaller number of baseline and scenario; infinite where exact, or never"
     ),
 }
 
@@ -141,7 +141,7 @@ def assemble(
         **_stacked("changed", [level(r.found.figures) for r in rows]),
         **_stacked("difference", [paired(baseline.figures, r.found.figures) for r in rows]),
         "difference_draw": np.stack([(r.found.figures - baseline.figures).mean(axis=1) for r in rows]),
-        "effective_paths": np.stack([np.minimum(baseline.ess, r.found.ess) for r in rows]),
+        "effective_paths": np.stack([np.minimum(_effective(baseline), _effective(r.found)) for r in rows]),
     }
     for kind, labels in things.items():
         before = getattr(baseline, kind)
@@ -151,6 +151,12 @@ def assemble(
     variables = {n: (v.dims, _cast(arrays[n], v.dtype), _attributes(v)) for n, v in VARIABLES.items()}
     data = xr.Dataset(variables, attrs=dict(attrs))
     return data.set_coords([n for n, v in VARIABLES.items() if v.coord])
+
+
+def _effective(found: Evaluated) -> F64:
+    """Effective paths of the figures; what never comes about on any path lacks none."""
+    never = ~found.figures.any(axis=(0, 1))
+    return np.where(never, np.inf, found.ess)
 
 
 def _named(what: str, c: Change) -> dict[str, F64]:

@@ -102,19 +102,32 @@ def words_to_scenario(
         ("--set", sets, "verification.agreed=false"),
         ("--force", forces, "fighting_resumes=never"),
     ):
-        for text in texts:
-            key, equals, value = (part.strip() for part in text.partition("="))
-            if not equals or not key or not value:
-                problems.append(f"{option} {text!r}: write NAME=VALUE, e.g. {example}")
-            elif key in pairs[option]:
-                problems.append(f"{option} {key}: is given twice")
-            else:
-                pairs[option][key] = value
+        try:
+            pairs[option] = pairs_of(option, texts, example)
+        except DealFileError as err:
+            problems += str(err).splitlines()
     problems += [f"--drop {d}: is given twice" for d in dict.fromkeys(drops) if list(drops).count(d) > 1]
     if problems:
         raise DealFileError("\n".join(problems))
     values = {k: parse_value(v) for k, v in pairs["--set"].items()}
     return Scenario(name, set=values, drop=tuple(drops), add=tuple(adds), force=pairs["--force"])
+
+
+def pairs_of(option: str, texts: Sequence[str], example: str) -> dict[str, str]:
+    """Read NAME=VALUE, several times."""
+    pairs: dict[str, str] = {}
+    problems: list[str] = []
+    for text in texts:
+        key, equals, value = (part.strip() for part in text.partition("="))
+        if not equals or not key or not value:
+            problems.append(f"{option} {text!r}: write NAME=VALUE, e.g. {example}")
+        elif key in pairs:
+            problems.append(f"{option} {key}: is given twice")
+        else:
+            pairs[key] = value
+    if problems:
+        raise DealFileError("\n".join(problems))
+    return pairs
 
 
 def _flat(table: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:

@@ -9,24 +9,31 @@ import pytest
 import xarray as xr
 from click.testing import CliRunner
 
+from forecast.analysis.conditioning import conditional, effective_draws, look, shifts
 from forecast.analysis.paired import level, paired
 from forecast.analysis.scenarios import problems
+from forecast.cli_whatif import given as given_command
 from forecast.cli_whatif import whatif as command
 from forecast.deal.expand import expand
 from forecast.deal.scenario import Scenario, read_scenarios, words_to_scenario
 from forecast.deal.spec import Process
-from forecast.deal.targets import targets_of
+from forecast.deal.targets import Target, targets_of
 from forecast.errors import DealFileError, ForecastError
 from forecast.estimate import estimate_each
+from forecast.given import _given
 from forecast.inputs import load
 from forecast.pipeline import RunSettings
 from forecast.process.compile import Program, compile_process
 from forecast.process.draws import Draws
 from forecast.process.exact import exact_forecast, exact_forecasts
 from forecast.process.force import forced, without
+from forecast.refine import Wanted, wanted_of
+from forecast.report.given_text import lines as given_lines
+from forecast.report.given_text import table as given_table
 from forecast.report.whatif_page import write_page
 from forecast.report.whatif_rows import lines, parts, table
-from forecast.simulate import simulate
+from forecast.simulate import record_paths, simulate
+from forecast.types import years_between
 from forecast.variants import joint, variants_of
 from forecast.whatif import _window, evaluate
 from tests.statistical.test_deal import NUMBERS
@@ -362,3 +369,63 @@ def test_the_table_the_csv_and_the_page_show_it(tmp_path):
     for name in ("difference-1.png", "outcomes-1.svg", "causes-1.png", "whatif.csv"):
         assert (tmp_path / "out" / name).stat().st_size > 1000
     assert parts(data)[1].shown(3)[0].difference == 0.0
+
+
+# ---- given that it so happens --------------------------------------------------------------------
+
+
+def test_what_is_given_tells_about_what_came_before():
+    program = common_cause(400)
+    wanted = [Wanted("Failed", "state_probability", "failed", date(2027, 1, 1)),
+              Wanted("Storm", "state_probability", "storm", date(2027, 1, 1)),
+              Wanted("Soon", "state_probability", "storm", date(2025, 2, 1)),
+              Wanted("All", "outcome_probability", "all", date(2027, 1, 1))]  # fmt: skip
+    log = record_paths(program, seed=4, paths=np.arange(400 * 100), replicates=100)
+    dam = Target("dam", "", ("dam",), ("yes", "no"))
+    seen = look(program, log, [(dam, "yes")], wanted)
+    failed_, storm, soon, all_ = conditional(seen, wanted, 400)
+    storm_given = 0.3 * 0.8 / (0.3 * 0.8 + 0.7 * 0.1)
+    expected = storm_given * 0.9 + (1 - storm_given) * 0.2
+    assert failed_.mean == pytest.approx(expected, abs=4 * failed_.mcse)
+    assert failed_.difference == pytest.approx(expected - 0.41, abs=4 * failed_.difference_mcse)
+    assert storm.mean == pytest.approx(storm_given, abs=4 * storm.mcse)
+    assert (soon.mean, all_.mean) == (0.0, 1.0)
+    never = look(program, log, [(dam, "yes"), (dam, "never")], wanted)
+    assert not never.given.any()
+    assert look(program, log, [(dam, "happens")], wanted).given.all()
+    assert effective_draws(seen, 400) == pytest.approx(400, rel=0.1)
+
+
+def test_classes_and_causes_on_paths_are_those_of_the_kernel():
+    inputs, draws = load(TEACHING), teaching_draws()
+    program = compile_process(expand(inputs.deal), draws)
+    wanted = list(wanted_of(program, (), date(2029, 12, 31)))
+    log = record_paths(program, seed=3, paths=np.arange(400 * 20), replicates=20)
+    target = targets_of(inputs.deal.file, program.process)["south"]
+    seen = look(program, log, [(target, "accepts")], wanted)
+    counts = simulate(program, seed=3, replicates=20, grid=np.array([years_between(inputs.deal.as_of, wanted[0].day)]))
+    for k, w in enumerate(wanted):
+        names, values = ((program.causes, counts.cause) if w.variable == "cumulative_incidence"
+                         else (program.outcomes, counts.outcome))  # fmt: skip
+        assert seen.met[:, k].sum() == values[:, 0, names.index(w.name)].sum()
+    told = {s.parameter: s.shift for s in shifts(seen, draws)}
+    assert told["talks_collapse"] < 0
+
+
+def test_what_is_given_must_be_known_and_common_enough(tmp_path):
+    for that, says in (("us_presidency.2028=chnge", "comes out as one of change, stays, happens, never"),
+                       ("fighting_resumes=at_once", "is written fighting_resumes=happens"),
+                       ("nonsense_xyz_abc=1", "nothing that can be forced is called so")):  # fmt: skip
+        result = CliRunner().invoke(given_command, [str(SHIPPED), "--that", that, "--archive", str(tmp_path / "a")])
+        assert says in str(result.exception)
+    assert not (tmp_path / "a").exists()
+    inputs, settings = load(TEACHING), RunSettings(paths=4000, draws=400)
+    known = targets_of(inputs.deal.file, expand(inputs.deal))
+    that = {"shooting": "happens", "north_parliament.2027": "change", "troops_leave": "default"}
+    targets = [(known[k], v) for k, v in that.items()]
+    with pytest.raises(ForecastError, match="too few to say anything"):
+        _given(inputs, teaching_draws(), targets, that, settings, 10, lambda *_: None)
+    found = _given(inputs, teaching_draws(), targets[:1], {"shooting": "happens"}, settings, 10, lambda *_: None)
+    text = "\n".join(given_lines(found.title, found.that, found.figures, 2, 4, (found.happens, 4000, 300.0)))
+    assert "given shooting=happens" in text
+    assert given_table(found.figures).count("\n") == len(found.figures) + 1
