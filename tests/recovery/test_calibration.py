@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from forecast.calibrate.classfile import UNITS
 from forecast.calibrate.reference import load_class
 from forecast.deal.parameters import Contrast, Parameter, Reference
 
@@ -23,7 +24,7 @@ id = "{id}"
 title = "Made up for a test"
 question = "Is the truth recovered?"
 kind = "{kind}"
-unit = "per year"
+unit = "{unit}"
 citation = ["none: simulated"]
 licence = "none needed"
 derived_by = "simulated from known numbers"
@@ -47,7 +48,7 @@ SHAPE, SCALE = 1.5, {"calm": 12.0, "tense": 5.0}
 def write(root, id_, kind, body, header, rows):
     folder = root / id_
     folder.mkdir()
-    (folder / "class.toml").write_text(HEAD.format(id=id_, kind=kind) + body, encoding="utf-8")
+    (folder / "class.toml").write_text(HEAD.format(id=id_, kind=kind, unit=UNITS[kind][0]) + body, encoding="utf-8")
     lines = [",".join(("row", "known_on", *header))]
     lines += [",".join(map(str, (n, "2015-06-30", *row))) for n, row in enumerate(rows)]
     (folder / "table.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
