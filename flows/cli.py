@@ -1,10 +1,13 @@
 """`forecast-flow`: the flows from the command line, with a Prefect server if one is configured."""
 
 import os
+import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
+from forecast.cli_sweep import Progress, design_of, options, say, show
 from forecast.errors import ForecastError
 from forecast.shell import run_app
 
@@ -56,22 +59,30 @@ def forecast(deals: tuple[str, ...], **options: Any) -> None:
 
 
 @app.command()
-@click.argument("deal")
-@click.option("--vary", multiple=True, required=True, metavar="NAME=V1,V2,…")
-@click.option("--paths", type=click.IntRange(1_000), default=100_000, show_default=True)
-@settings
-def sweep(deal: str, vary: tuple[str, ...], **options: Any) -> None:
-    """Sweep DEAL over a grid.
+@click.argument("deal", type=click.Path(path_type=Path))
+@options
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Also write a page and pictures to it.")
+@click.option("--dask", metavar="local[:N]|tcp://…", help="Spread the blocks over processes, or over a Dask cluster.")
+def sweep(deal: Path, archive: Path, out: Path | None, dask: str | None, **given: Any) -> None:
+    """Sweep DEAL over a grid or design.
 
-    Example: forecast-flow sweep priors/teaching --vary noise=0.5,1,2
+    Example: forecast-flow sweep priors/teaching --vary noise=0.5,1,2 --dask local:2
     """
     from flows.common import has_server
-    from flows.sweep import sweep_deal
-    from forecast.deal.overrides import parse_axis
+    from forecast.deal.overrides import parse_changes
+    from forecast.inputs import load
+    from forecast.pipeline import RunSettings
+    from forecast.sweeping import run_sweep
 
-    axes = dict(parse_axis(text) for text in vary)
-    run = sweep_deal if has_server() else sweep_deal.fn
-    click.echo(run(deal=deal, vary=axes, **options))
+    design = design_of(given.pop("vary"), given.pop("design"), given.pop("cells"), given.pop("over"))
+    loaded = load(deal, parse_changes(given.pop("overrides"), given.pop("as_of")))
+    settings = RunSettings(archive=archive, command=" ".join(["forecast-flow", *sys.argv[1:]]), **given)
+    if dask is None and not has_server():
+        show(run_sweep(loaded, design, settings, progress=Progress(), say=say), out)
+        return
+    from flows.sweep import sweep_as_flow
+
+    show(sweep_as_flow(loaded, design, settings, dask, Progress(), say), out)
 
 
 @app.command()
@@ -101,4 +112,6 @@ def serve(deals: tuple[str, ...], cron: str, timezone: str, **options: Any) -> N
 def main() -> None:
     """Entry point."""
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
+    # Its own server, where none is configured, may take longer to start than the 20 s that it is given.
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
     run_app(app, "forecast-flow")

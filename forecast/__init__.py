@@ -24,12 +24,12 @@ if TYPE_CHECKING:
         open_run,
         replay_path,
         run_forecast,
-        run_sweep,
         verify_run,
         write_run_report,
     )
+    from forecast.sweeping import run_sweep
 
-_HOME = {"Inputs": "forecast.inputs", "load": "forecast.inputs"}
+_HOME = {"Inputs": "forecast.inputs", "load": "forecast.inputs", "run_sweep": "forecast.sweeping"}
 
 __all__ = [
     "Inputs",

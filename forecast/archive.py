@@ -33,6 +33,7 @@ from forecast.manifest import MANIFEST, all_problems, is_inside, listing, read_m
 FORECAST = "forecast.zarr"
 INPUTS = "inputs"
 LATEST = "latest"
+KEY = 16  # letters of a key that a name has
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}-\d{4}-\d{2}-\d{2}-[0-9a-f]{8}-\d{4,}")
 _LOG = logging.getLogger(__name__)
 
@@ -121,20 +122,30 @@ class Archive:
         *,
         folder: str = "",
         problems: Callable[[xr.Dataset], list[str]] = schema.sweep_problems,
+        key: str = "",
+        record: Mapping[str, Any] | None = None,
     ) -> Path:
         """Write a sweep, or another `kind` of Dataset, with the same guarantees; return the Zarr store.
 
         `folder` is its place in the archive (the plural of `kind`, if empty); `problems` says how the data depart from
-        what is declared for this kind.
+        what is declared for this kind. `key`, a hash of all that entered, takes the place of a number: what has the
+        same key is written once. `record` goes into the manifest beside the attributes of the data.
         """
         data = schema.described_sweep(data)
         if found := problems(data):
             raise ArchiveError("\n".join(f"not a {kind}: {p}" for p in found))
         name, place = f"{kind}.zarr", self.root / (folder or f"{kind}s")
-        run = self._write(place, kind, data.attrs, lambda tmp: store.write_dataset(tmp / name, data))
+        attrs = {**data.attrs, **(record or {})}
+        run = self._write(place, kind, attrs, lambda tmp: store.write_dataset(tmp / name, data), key)
         return run.path / name
 
-    def _write(self, folder: Path, kind: str, attrs: Mapping[str, Any], fill: Callable[[Path], None]) -> Run:
+    def keyed(self, folder: str, attrs: Mapping[str, Any], key: str) -> Path:
+        """Where something with a key lies, once it has been written."""
+        return self.root / folder / _keyed(attrs, key)
+
+    def _write(
+        self, folder: Path, kind: str, attrs: Mapping[str, Any], fill: Callable[[Path], None], key: str = ""
+    ) -> Run:
         stem = _stem(attrs)
         with durable.building(folder, stem) as tmp:
             fill(tmp)
@@ -148,10 +159,13 @@ class Archive:
             }
             number = _next_number(folder, stem)
             while True:
-                manifest["id"] = f"{stem}-{number:04d}"
+                manifest["id"] = _keyed(attrs, key) if key else f"{stem}-{number:04d}"
                 write_manifest(tmp, manifest)
                 if durable.publish(tmp, folder / manifest["id"]):
                     return Run(manifest["id"], folder / manifest["id"], manifest)
+                if key:  # another writer was first with the same
+                    shutil.rmtree(tmp)
+                    return _run(folder / manifest["id"])
                 number += 1  # another writer was first
 
     # ---- reading ---------------------------------------------------------------------------------
@@ -210,6 +224,10 @@ def _stem(attrs: Mapping[str, Any]) -> str:
             "and deal_digest (hexadecimal)"
         )
     return stem
+
+
+def _keyed(attrs: Mapping[str, Any], key: str) -> str:
+    return f"{attrs['deal_id']}-{attrs['as_of']}-{key[:KEY]}"
 
 
 def _next_number(folder: Path, stem: str) -> int:

@@ -102,24 +102,6 @@ class Console:
         for label, mean, lower, upper, mcse in headline_rows(tree):
             click.echo(_row(label, mean, lower, upper, mcse))
 
-    def print_sweep(self, result: "xr.Dataset") -> None:
-        """Print each cell of a sweep: the headline probabilities, and the difference from the first cell."""
-        axes = list(result.attrs["axes"].split(","))
-        mean = result["headline_mean"].stack(cell=axes)
-        difference = result["headline_difference"].stack(cell=axes)
-        error = result["headline_difference_mcse"].stack(cell=axes)
-        for h in result["headline"].to_numpy():
-            click.echo(f"\n{h}\n  {'cell':<60} chance   against the first cell")
-            for c in range(mean.sizes["cell"]):
-                cell = mean["cell"].to_numpy()[c]
-                values = cell if isinstance(cell, tuple) else (cell,)
-                name = ", ".join(f"{a}={v}" for a, v in zip(axes, values, strict=True))
-                m, d, e = (float(x.sel(headline=h).isel(cell=c)) for x in (mean, difference, error))
-                click.echo(f"  {name:<60} {m:6.1%}   {d:+7.2%} ± {e:.2%}")
-        if exact := int(result.attrs["exact_cells"]):
-            click.echo(f"\nExact: {exact} of {mean.sizes['cell']} cells were computed, not simulated: they are small.")
-        click.echo(f"\nsweep   {result.attrs['path']}")
-
     def print_verification(self, done: "Verification") -> None:
         """Print one line a kind of model, and where ranks, pictures and the whole table are."""
         click.echo(

@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import partial
@@ -20,7 +20,6 @@ from forecast.analysis.families import story_table
 from forecast.analysis.pull import pull_table
 from forecast.analysis.sensitivity.headlines import headlines_of
 from forecast.analysis.story import tell
-from forecast.analysis.sweep import assemble, hold, plan
 from forecast.archive import Archive, Run
 from forecast.calibrate.beliefs import beliefs
 from forecast.calibrate.cooke import elicitation_notes, panel_of
@@ -37,7 +36,7 @@ from forecast.process.compile import Program, compile_process
 from forecast.process.draws import Draws
 from forecast.process.forward import ExactForecasts, solve_plan
 from forecast.process.small import small
-from forecast.refine import PATHS, Figures, Wanted, estimates_dataset, exact_figures, figures, refined, wanted_of
+from forecast.refine import PATHS, Wanted, estimates_dataset, exact_figures, figures, refined, wanted_of
 from forecast.report.tables import headlines
 from forecast.schema import EXACT, SIMULATED
 from forecast.simulate import Counts, record_paths, simulate
@@ -228,30 +227,6 @@ def run_forecast(inputs: Inputs, settings: RunSettings | None = None, progress: 
     )
 
 
-def run_sweep(
-    inputs: Inputs, axes: Mapping[str, Sequence[Any]], settings: RunSettings, progress: Progress = _silent
-) -> xr.Dataset:
-    """Forecast a deal in every cell of a grid: one calibration, and the same luck in every cell."""
-    deal = inputs.deal
-    cells = plan(deal, axes)
-    make_writable(settings.archive)
-    variants = [load(deal.folder, {**deal.overrides, **c.overrides}) if c.overrides else inputs for c in cells]
-    calibration, gate = calibrate_deal(inputs, settings, progress)
-    if gate.problems:
-        raise ForecastError("the calibration fails its checks, so nothing was swept:\n" + "\n".join(gate.problems))
-    base = used_draws(inputs, calibration, settings)
-    found: list[Figures] = []
-    for n, (cell, variant) in enumerate(zip(cells, variants, strict=True)):
-        found.append(_headline(variant, hold(base, cell.fixed), settings))
-        progress("sweep", n + 1, len(cells))
-    labels = [label for label, _, _, _ in describe(deal).headline]
-    exact = sum(f.exact for f in found)
-    attrs = {**_attrs(inputs, settings, calibration, gate), "method": EXACT if exact == len(found) else SIMULATED}
-    dataset = assemble(axes, labels, found, {**attrs, "exact_cells": exact})
-    path = Archive(settings.archive).write_dataset(dataset, kind="sweep")
-    return dataset.assign_attrs(path=str(path))
-
-
 def _sources(inputs: Inputs, calibration: Calibration, draws: Draws, tree: xr.DataTree) -> xr.Dataset:
     """What each source says of each parameter, and what that does to the headlines."""
     deal = inputs.deal
@@ -331,16 +306,6 @@ def _autocorrelation(p: F64) -> float:
         return 1.0
     ess = float(array_stats.ess(p[: n * CHAINS].reshape(CHAINS, n), chain_axis=0, draw_axis=1, method="mean"))
     return max(1.0, len(p) / ess) if np.isfinite(ess) and ess > 0.0 else 1.0
-
-
-def _headline(inputs: Inputs, draws: Draws, settings: RunSettings) -> Figures:
-    """Estimate the headlines of one cell of a sweep."""
-    program = compile_process(expand(inputs.deal), draws)
-    wanted = [Wanted(*h) for h in describe(inputs.deal).headline]
-    if not settings.simulate and (solved := exact_figures(program, wanted, threads=settings.threads)):
-        return solved
-    replicates = settings.weighted_replicates
-    return figures(program, wanted, seed=settings.seed, replicates=replicates, threads=settings.threads)
 
 
 # ---- runs in the archive -------------------------------------------------------------------------

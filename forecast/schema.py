@@ -292,7 +292,7 @@ SWEEP: Mapping[str, Variable] = {
             ("lower", "5% quantile over draws", "of the draws' probabilities"),
             ("upper", "95% quantile over draws", "of the draws' probabilities"),
             ("mcse", "Monte Carlo standard error of the probability", "simulation error only"),
-            ("difference", "paired difference", "from the first cell, of a design from the deal as it is; the same luck"),
+            ("difference", "paired difference", "of a grid from its first cell, of a design from the deal as it is"),
             ("difference_mcse", "standard error of the paired difference", "over draws"),
         )
     },

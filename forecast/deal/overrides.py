@@ -1,7 +1,7 @@
 """Changes laid over a deal file before it is checked: what scenarios and sweeps vary."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from datetime import date
 from difflib import get_close_matches
@@ -54,11 +54,12 @@ def parse_value(text: str) -> Any:
 
 
 def parse_axis(text: str) -> tuple[str, list[Any]]:
-    """Read one axis of a sweep, `NAME=V1,V2,…`."""
+    """Read one axis of a sweep, `NAME=V1,V2,…`; a value with a comma in it is written as in TOML."""
     name, equals, values = text.partition("=")
     if not equals or not name.strip() or not values.strip():
         raise DealFileError(f"--vary {text!r}: write NAME=V1,V2,…, e.g. oral_worth=0.2,0.5,0.8")
-    return name.strip(), [parse_value(v.strip()) for v in values.split(",")]
+    whole = parse_value(f"[{values}]")
+    return name.strip(), whole if isinstance(whole, list) else [parse_value(v.strip()) for v in values.split(",")]
 
 
 def parse_date(text: str, option: str) -> date:
@@ -72,3 +73,14 @@ def parse_date(text: str, option: str) -> date:
 def as_of_override(as_of: str | None) -> dict[str, Any]:
     """Return the override that moves the as-of date; none, if it is not given."""
     return {} if as_of is None else {"deal.as_of": parse_date(as_of, "--as-of")}
+
+
+def parse_changes(pairs: Sequence[str], as_of: str | None = None) -> dict[str, Any]:
+    """Read `KEY=VALUE` texts, and an as-of date, into what is laid over a deal file."""
+    result: dict[str, Any] = {}
+    for text in pairs:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise DealFileError(f"--set {text!r}: write KEY=VALUE, e.g. verification.agreed=false")
+        result[key.strip()] = parse_value(value.strip())
+    return {**result, **as_of_override(as_of)}

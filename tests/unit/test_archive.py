@@ -13,7 +13,7 @@ import xarray as xr
 
 from forecast import manifest as manifests
 from forecast import store
-from forecast.analysis.sweep import assemble
+from forecast.analysis.sweep import Plan, assemble, table_of
 from forecast.archive import Archive, Run
 from forecast.durable import sha256
 from forecast.errors import ArchiveError
@@ -171,8 +171,9 @@ def test_a_sweep_is_written_in_the_same_way(tmp_path: Path) -> None:
         Figures(wanted, np.random.default_rng(n).random((8, 1)), one, one, 1e6 * one, ("weighted paths",), 160)
         for n in range(4)
     ]
-    axes = {"oral_worth": [0.2, 0.5], "verification.agreed": [True, False]}
-    data = assemble(axes, ["Signed"], figures, made.attrs(8, 20))
+    plan = Plan("grid", ("oral_worth", "verification.agreed"), ((0.2, 0.5), (True, False)), ("oral_worth",))
+    tables = np.stack([table_of(f, figures[0].p) for f in figures])
+    data = assemble(plan, ["Signed"], tables, made.attrs(8, 20))
     archive = Archive(tmp_path / "archive")
     path = archive.write_dataset(data, kind="sweep")
     assert path == tmp_path / "archive/sweeps/small-2025-03-15-5f0c6a2f-0001/sweep.zarr"

@@ -15,7 +15,6 @@ from forecast.errors import ForecastError
 from forecast.estimands import build_forecast, forecast_invariants
 from forecast.inputs import load
 from forecast.pipeline import RunSettings, headline_rows, precise, simulate_deal
-from forecast.pipeline import _headline as cell_of  # one cell of a sweep
 from forecast.process.compile import compile_process
 from forecast.process.draws import Draws
 from forecast.process.exact import exact_forecasts
@@ -25,6 +24,8 @@ from forecast.report import plots, tables
 from forecast.report.html import render
 from forecast.schema import PROBABILITY_DIMS
 from forecast.simulate import simulate
+from forecast.sweeping import figures_of
+from forecast.sweeping import wanted_of as headlines_of
 from tests import outputs_data as made
 from tests import report_data
 from tests.reference.processes import random_process
@@ -187,7 +188,9 @@ def test_nothing_needs_to_be_simulated_for_a_precision():
 
 def test_a_sweep_solves_its_cells_too():
     inputs = load(Path("priors/teaching"))
-    exact, weighted = (cell_of(inputs, draws(), replace(SETTINGS, simulate=s)) for s in (False, True))
+    process, wanted = expand(inputs.deal), headlines_of(inputs.deal)
+    how = {"seed": SETTINGS.seed, "replicates": SETTINGS.weighted_replicates}
+    exact, weighted = (figures_of(process, wanted, draws(), {**how, "simulate": s}, None) for s in (False, True))
     assert exact.exact
     assert not weighted.exact
     assert (exact.mcse == 0.0).all()
