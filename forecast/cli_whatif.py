@@ -89,7 +89,7 @@ def whatif(
     if not scenarios:
         raise click.UsageError("nothing to change: give --set, --drop, --add, --force or --scenarios FILE")
     from forecast.pipeline import RunSettings
-    from forecast.whatif import whatif as compare
+    from forecast.scenarios import whatif as compare
 
     command = " ".join(["forecast", *sys.argv[1:]])
     found = compare(loaded, scenarios, RunSettings(command=command, **settings), Console(quiet=as_csv).progress)
@@ -128,9 +128,9 @@ def given(which: str, that: tuple[str, ...], top: int, as_csv: bool, **settings:
     Nothing is changed: of the paths of DEAL_OR_RUN those on which it happens are compared with all. That also tells
     about the parameters and about what came before. What if we make it so is another question: forecast whatif.
     """
+    from forecast.conditions import given as condition
     from forecast.console import Console
     from forecast.deal.scenario import pairs_of
-    from forecast.given import given as condition
     from forecast.pipeline import RunSettings
     from forecast.report.given_text import lines, table, told
 

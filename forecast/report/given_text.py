@@ -27,6 +27,8 @@ def lines(
     causes = {f.wanted.name for f in figures if f.wanted.variable == "cumulative_incidence"}
     rest = [f for f in figures[headlines:]
             if f.wanted.variable != "outcome_probability" or f.wanted.name not in causes]  # fmt: skip
+    said = {(f.wanted.name, f.wanted.day) for f in figures[:headlines]}
+    rest = [f for f in rest if (f.wanted.name, f.wanted.day) not in said]
     moved = sorted((f for f in rest if abs(f.difference) >= SMALL), key=lambda f: -abs(f.difference))
     for n, f in enumerate((*figures[:headlines], *moved[:top])):
         name = f.wanted.label if n < headlines else f"{f.wanted.label} ({f.wanted.day})"

@@ -35,7 +35,7 @@ def write_page(folder: Path, data: xr.Dataset, top: int) -> Path:
     folder
         Created if need be; files of these names in it are replaced.
     data
-        From `forecast.whatif`.
+        From `forecast.scenarios.whatif`.
     top
         Causes and outcomes shown for each scenario beside the headlines.
     """

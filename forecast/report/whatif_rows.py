@@ -53,7 +53,9 @@ class Part:
         """Headlines, then the `top` causes and outcomes that move the most; a class that is its cause is left out."""
         heads = [r for r in self.rows if r.kind == "headline"]
         causes = {r.name for r in self.rows if r.kind == "cause"}
+        said = {(r.name, r.day) for r in heads}
         rest = [r for r in self.rows if r.kind == "cause" or (r.kind == "outcome" and r.name not in causes)]
+        rest = [r for r in rest if (r.name, r.day) not in said]
         moved = sorted((r for r in rest if abs(r.difference) >= SMALL), key=lambda r: -abs(r.difference))
         return (*heads, *moved[:top])
 

@@ -14,13 +14,13 @@ from forecast.analysis.paired import level, paired
 from forecast.analysis.scenarios import problems
 from forecast.cli_whatif import given as given_command
 from forecast.cli_whatif import whatif as command
+from forecast.conditions import _given
 from forecast.deal.expand import expand
 from forecast.deal.scenario import Scenario, read_scenarios, words_to_scenario
 from forecast.deal.spec import Process
 from forecast.deal.targets import Target, targets_of
 from forecast.errors import DealFileError, ForecastError
 from forecast.estimate import estimate_each
-from forecast.given import _given
 from forecast.inputs import load
 from forecast.pipeline import RunSettings
 from forecast.process.compile import Program, compile_process
@@ -32,10 +32,10 @@ from forecast.report.given_text import lines as given_lines
 from forecast.report.given_text import table as given_table
 from forecast.report.whatif_page import write_page
 from forecast.report.whatif_rows import lines, parts, table
+from forecast.scenarios import _window, evaluate
 from forecast.simulate import record_paths, simulate
 from forecast.types import years_between
 from forecast.variants import joint, variants_of
-from forecast.whatif import _window, evaluate
 from tests.statistical.test_deal import NUMBERS
 
 TEACHING, SHIPPED = Path("priors/teaching"), Path("priors/ukraine_2025")
@@ -56,7 +56,7 @@ def teaching_draws(n: int = 400) -> Draws:
 
 def compared(scenarios: list[Scenario], settings: RunSettings = SETTINGS) -> xr.Dataset:
     """Compare scenarios of the teaching deal with made-up draws, as `whatif` does after its calibration."""
-    from forecast import whatif as module
+    from forecast import scenarios as module
 
     inputs = load(TEACHING)
     variants = variants_of(inputs, scenarios)
