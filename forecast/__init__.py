@@ -15,6 +15,8 @@ os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
 if TYPE_CHECKING:
+    from forecast.conditions import given
+    from forecast.deal.scenario import Scenario
     from forecast.inputs import Inputs, load
     from forecast.pipeline import (
         RunResult,
@@ -27,15 +29,25 @@ if TYPE_CHECKING:
         verify_run,
         write_run_report,
     )
+    from forecast.scenarios import whatif
     from forecast.sweeping import run_sweep
 
-_HOME = {"Inputs": "forecast.inputs", "load": "forecast.inputs", "run_sweep": "forecast.sweeping"}
+_HOME = {
+    "Inputs": "forecast.inputs",
+    "Scenario": "forecast.deal.scenario",
+    "given": "forecast.conditions",
+    "load": "forecast.inputs",
+    "run_sweep": "forecast.sweeping",
+    "whatif": "forecast.scenarios",
+}
 
 __all__ = [
     "Inputs",
     "RunResult",
     "RunSettings",
+    "Scenario",
     "diagnose_run",
+    "given",
     "list_runs",
     "load",
     "open_run",
@@ -43,6 +55,7 @@ __all__ = [
     "run_forecast",
     "run_sweep",
     "verify_run",
+    "whatif",
     "write_run_report",
 ]
 
