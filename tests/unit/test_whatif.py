@@ -3,12 +3,15 @@
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import xarray as xr
 from click.testing import CliRunner
 
+from forecast import conditions as conditions_module
+from forecast import scenarios as scenarios_module
 from forecast.analysis.conditioning import conditional, effective_draws, look, shifts
 from forecast.analysis.paired import level, paired
 from forecast.analysis.scenarios import problems
@@ -56,8 +59,7 @@ def teaching_draws(n: int = 400) -> Draws:
 
 def compared(scenarios: list[Scenario], settings: RunSettings = SETTINGS) -> xr.Dataset:
     """Compare scenarios of the teaching deal with made-up draws, as `whatif` does after its calibration."""
-    from forecast import scenarios as module
-
+    module = scenarios_module
     inputs = load(TEACHING)
     variants = variants_of(inputs, scenarios)
     draws = teaching_draws()
@@ -429,3 +431,46 @@ def test_what_is_given_must_be_known_and_common_enough(tmp_path):
     text = "\n".join(given_lines(found.title, found.that, found.figures, 2, 4, (found.happens, 4000, 300.0)))
     assert "given shooting=happens" in text
     assert given_table(found.figures).count("\n") == len(found.figures) + 1
+
+
+# ---- the commands, with made-up draws in the place of a calibration ------------------------------
+
+
+@pytest.fixture
+def uncalibrated(monkeypatch):
+    """Draws of the teaching deal without a fit; the gate passes unless `problems` says otherwise."""
+    gate = SimpleNamespace(problems=[], warnings=[])
+    for module in (scenarios_module, conditions_module):
+        monkeypatch.setattr(module, "calibrate_deal", lambda *_: (SimpleNamespace(digest="made-up"), gate))
+        monkeypatch.setattr(module, "used_draws", lambda *_: teaching_draws())
+    return gate
+
+
+def test_whatif_prints_keeps_and_draws(tmp_path, uncalibrated):
+    args = [str(TEACHING), "--force", "shooting=never", "--paths", "12800", "--draws", "400",
+            "--archive", str(tmp_path / "a"), "--out", str(tmp_path / "page")]  # fmt: skip
+    result = CliRunner().invoke(command, args, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "Shooting resumes (2030-01-01)" in result.output
+    store = next((tmp_path / "a" / "whatifs").glob("teaching-2025-01-01-*/whatif.zarr"))
+    kept = xr.open_zarr(store, consolidated=False)
+    assert problems(kept.load()) == []
+    assert kept.attrs["method"] == "exact"
+    assert (tmp_path / "page" / "index.html").exists()
+    rows = CliRunner().invoke(command, [*args[:9], "--csv"], catch_exceptions=False).output.splitlines()
+    assert next(r for r in rows if r.startswith("scenario,label"))
+
+
+def test_nothing_is_compared_where_the_calibration_fails(tmp_path, uncalibrated):
+    uncalibrated.problems.append("R-hat of shooting is 1.2")
+    result = CliRunner().invoke(command, [str(TEACHING), "--force", "shooting=never", "--archive", str(tmp_path)])
+    assert "R-hat of shooting is 1.2" in str(result.exception)
+    assert not (tmp_path / "whatifs").exists()
+
+
+def test_given_prints_what_it_tells(uncalibrated):
+    args = [str(TEACHING), "--that", "north_parliament.2027=change", "--paths", "20000", "--draws", "400"]
+    result = CliRunner().invoke(given_command, args, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "given north_parliament.2027=change: on " in result.output
+    assert "It tells about these parameters" in result.output
