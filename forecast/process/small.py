@@ -52,6 +52,8 @@ def work_of(program: Program, planned: Planned) -> float:
 def _leaving(program: Program, planned: Planned) -> F64:
     """Largest rate of leaving a state, typically: (graph,) 1/year."""
     p = planned.plan
+    if not len(planned.rates):
+        return np.zeros(len(p.graphs))
     some = np.unique(np.linspace(0, program.n_draw - 1, TYPICAL).astype(np.int64))
     rates, *_ = numbers_of(program, planned, some)
     rate = rates.swapaxes(0, 1).reshape(len(planned.rates), -1)[:, : len(some)].mean(axis=1)
