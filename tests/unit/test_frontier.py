@@ -83,7 +83,7 @@ def test_the_frontier_is_that_of_the_closed_form(deal, tmp_path):
         assert data["lasts"].to_numpy()[k] == pytest.approx(np.exp(-rate[name] * lasting), abs=error)
     on = dict(zip(data["package"].to_numpy(), data["on_front"].to_numpy(), strict=True))
     assert on == {"the whole package": False, "without x": False, "without y": True, "without x; without y": True}
-    # the whole package, 0.62 and 0.45 against 0.73 and 0.55, has few paths: its noise puts it on the front in some draws
+    # few paths: by their noise the whole package, 0.62 and 0.45, beats "without y", 0.73 and 0.55, in some draws
     np.testing.assert_allclose(data["membership"], data["on_front"], atol=0.3)
     assert data["costs_it_most"].to_numpy()[0] == "y"
     assert (data["blocker"] == "a").all()
