@@ -32,6 +32,7 @@ class Shape:
 
 
 PANELS = 16  # small multiples, and dimensions of a design, that are drawn; the data have all
+BAR = 42.0  # pixels under the maps for the scale of colours
 WRITTEN = 120  # cells of a heat map in which the figure stands
 BINS = 8  # of the line through the cells of a design
 
@@ -104,7 +105,7 @@ def _maps(one: xr.Dataset, x: str, y: str, rest: list[str], names: dict[str, str
     left, head, foot = 84.0, 26.0 if rest else 10.0, 56.0
     each = (width - 10.0) / columns - left - 8.0
     tall = float(np.clip(one.sizes[y] * 30.0, 90.0, 320.0))
-    figure = _figure(width, rows * (head + tall + foot))
+    figure = _figure(width, rows * (head + tall + foot) + BAR)
     limits = float(one["headline_mean"].min()), float(one["headline_mean"].max())
     for n, combo in enumerate(combos):
         r, c = divmod(n, columns)
@@ -114,7 +115,23 @@ def _maps(one: xr.Dataset, x: str, y: str, rest: list[str], names: dict[str, str
         if rest:
             title = "\n".join(f"{names[k]}: {_text(one[k].to_numpy()[i])}" for k, i in zip(rest, combo, strict=True))
             axes.set_title(title if len(rest) == 1 else title.replace("\n", ", "), fontsize=10, loc="left", pad=5.0)
+    _bar(_axes(figure, left, rows * (head + tall + foot) + 4.0, min(320.0, each), 12.0), *limits)
     return figure
+
+
+def _bar(axes: Axes, low: float, high: float) -> None:
+    """Say which colour is how much."""
+    levels = np.linspace(low, max(high, low + 1e-9), 128)
+    span = levels[-1] - low
+    axes.imshow(
+        levels[None], cmap="Blues", aspect="auto", vmin=low - 0.15 * span, vmax=high + 0.25 * span,
+        extent=(levels[0], levels[-1], 0.0, 1.0),
+    )  # fmt: skip
+    axes.set_yticks([])
+    axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+    digits = 0 if span > 0.03 else 1 if span > 0.003 else 2
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.{digits}f}%"))
+    axes.spines[:].set_visible(False)
 
 
 def _map(
