@@ -7,10 +7,13 @@ from typing import Any
 
 import click
 
+from forecast.cli_frontier import frontier
 from forecast.cli_inputs import inputs
 from forecast.cli_sensitivity import sensitivity
 from forecast.cli_sources import sources
+from forecast.cli_sweep import sweep
 from forecast.cli_verify import verify
+from forecast.cli_whatif import given, whatif
 from forecast.errors import HeldError
 from forecast.shell import Examples, run_app
 
@@ -56,10 +59,14 @@ def app() -> None:
     """
 
 
+app.add_command(frontier)
 app.add_command(inputs)
 app.add_command(sensitivity)
 app.add_command(sources)
+app.add_command(sweep)
 app.add_command(verify)
+app.add_command(given)
+app.add_command(whatif)
 
 
 def command(example: str) -> Callable[[Callable[..., Any]], click.Command]:
@@ -228,43 +235,6 @@ def replay(run_id: str, archive: Path, number: int) -> None:
 
     for line in replay_path(run_id, archive, number):
         click.echo(line)
-
-
-@command("forecast sweep priors/ukraine_2025 --vary oral_worth=0.2,0.5,0.8 --vary verification.agreed=true,false")
-@DEAL
-@AS_OF
-@SET
-@SEED
-@ARCHIVE
-@click.option(
-    "--vary",
-    multiple=True,
-    required=True,
-    metavar="NAME=V1,V2,…",
-    help="A parameter, or a key of the deal file, and its values; several make a grid.",
-)
-@click.option(
-    "--paths",
-    type=click.IntRange(1_000, 100_000_000),
-    default=100_000,
-    show_default=True,
-    help="Simulated futures a cell.",
-)
-@DRAWS
-@THREADS
-@SIMULATE
-def sweep(deal: Path, as_of: str | None, overrides: tuple[str, ...], vary: tuple[str, ...], **settings: Any) -> None:
-    """Forecast DEAL once for every cell of a grid, with the same luck in every cell."""
-    from forecast.console import Console
-    from forecast.deal.overrides import parse_axis
-    from forecast.inputs import load
-    from forecast.pipeline import RunSettings, run_sweep
-
-    console = Console()
-    axes = dict(parse_axis(text) for text in vary)
-    loaded = load(deal, _overrides(overrides, as_of))
-    result = run_sweep(loaded, axes, RunSettings(command=_command_line(), **settings), progress=console.progress)
-    console.print_sweep(result)
 
 
 def _overrides(pairs: tuple[str, ...], as_of: str | None) -> dict[str, Any]:

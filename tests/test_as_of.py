@@ -82,7 +82,8 @@ def run(root, as_of, archive):
 @pytest.mark.parametrize("as_of", ["2014-01-01", "2025-03-15"])
 def test_a_record_that_became_known_later_changes_no_number(priors, tmp_path, as_of):
     (plain, said), (planted, _) = (run(r, as_of, tmp_path / r.name) for r in priors)
-    same = all(np.array_equal(plain[n].to_numpy(), planted[n].to_numpy()) for n in ("parameters", "outcome_probability"))
+    names = ("parameters", "outcome_probability")
+    same = all(np.array_equal(plain[n].to_numpy(), planted[n].to_numpy()) for n in names)
     assert same == (as_of < "2021-12-31")
     rows = f"agreement_breakdown: 39 of 74 records were not yet known on {as_of} and are left out"
     assert (rows in " ".join(said.split())) == (as_of < "2021-12-31")

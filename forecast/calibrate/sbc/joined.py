@@ -6,6 +6,7 @@ from itertools import product
 
 import numpy as np
 
+from forecast.calibrate.reference_class import ReferenceClass
 from forecast.calibrate.sbc.cases import BASE, SPREAD, TIGHT, Case, Truth, model_of
 from forecast.calibrate.sbc.worlds import World, by_id, class_file, filled, record, taken
 from forecast.deal.experts import ExpertRow
@@ -101,7 +102,7 @@ def sources_prior(n: int, seed: int) -> dict[str, F64]:
 
 def sources(truth: Truth, rng: np.random.Generator) -> World:
     """Successes of each class at its own base, and the expert's answer."""
-    classes = {}
+    classes: dict[str, ReferenceClass] = {}
     for k, (id_, file) in enumerate(MADE.items()):
         p = 1.0 / (1.0 + np.exp(-truth["class__base"][k]))
         won = float(rng.binomial(TRIALS[id_], p))
