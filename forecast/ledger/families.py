@@ -4,11 +4,14 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import matplotlib as mpl
 import numpy as np
-import preliz as pz
 
 from forecast.deal.experts import ExpertRow
 from forecast.types import F64
+
+with mpl.rc_context():  # PreliZ changes how every picture of the process is saved; this puts it back
+    import preliz as pz
 
 # The first is what the pool fits: a normal on the link scale.
 FAMILIES = {

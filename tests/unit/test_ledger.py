@@ -4,6 +4,8 @@ import csv
 import io
 import re
 import shutil
+import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 
@@ -499,3 +501,12 @@ def test_preliz_finds_the_family_of_exact_quantiles(deal):
     assert best.family == "Beta"
     assert best.error < 1e-3
     assert {f.family for f in others} == {"LogitNormal", "Kumaraswamy"}
+
+
+def test_a_look_at_families_changes_no_picture_of_others():
+    code = (
+        "import matplotlib as mpl; before = dict(mpl.rcParams); import forecast.ledger.families;"
+        "print([k for k, v in before.items() if mpl.rcParams[k] != v])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
