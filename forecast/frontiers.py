@@ -99,10 +99,11 @@ def _until(inputs: Inputs, accept_by: date | None) -> Inputs:
 
 def _times(inputs: Inputs, years: float) -> tuple[float, float]:
     """Years to the last round, and to the day by which a deal is to have lasted."""
-    last = _last(inputs)
-    day = last + timedelta(days=round(years * 365.25))
-    if not years > 0 or day > inputs.deal.horizon:
-        raise DealFileError(f"--years {years:g}: {day} must lie between {last} and the horizon {inputs.deal.horizon}")
+    last, horizon = _last(inputs), inputs.deal.horizon
+    days = years * 365.25
+    if not 0 < days < (horizon - last).days + 0.5:  # a NaN is refused here too, and what no calendar holds
+        raise DealFileError(f"--years {years:g}: the end must lie between {last} and the horizon {horizon}")
+    day = last + timedelta(days=round(days))
     return years_between(inputs.deal.as_of, last), years_between(inputs.deal.as_of, day)
 
 

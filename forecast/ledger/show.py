@@ -13,6 +13,7 @@ from forecast.calibrate.cooke import Panel, panel_of
 from forecast.deal.experts import ExpertRow, Seed
 from forecast.deal.model import Deal
 from forecast.errors import DealFileError
+from forecast.ledger.cells import guarded
 
 LEVELS = (0.05, 0.5, 0.95)
 WIDTH = 100
@@ -189,8 +190,19 @@ def ledger_csv(ledger: Ledger) -> str:
         for a in q.answers:
             given = " ".join(f"{c}={x!r}" for c, x in a.row.quantiles.items())
             numbers = [f"{x:.6g}" for x in (*a.fitted, a.weight, a.misfit)]
-            rows.writerow([q.id, a.row.expert, a.row.date, q.scale, q.unit, given, *numbers, ""])
+            rows.writerow([q.id, guarded(a.row.expert), a.row.date, q.scale, guarded(q.unit), given, *numbers, ""])
         rows.writerow(
-            [q.id, "pooled", "", q.scale, q.unit, "", *(f"{x:.6g}" for x in q.pooled), "", "", f"{q.spread:.6g}"]
+            [
+                q.id,
+                "pooled",
+                "",
+                q.scale,
+                guarded(q.unit),
+                "",
+                *(f"{x:.6g}" for x in q.pooled),
+                "",
+                "",
+                f"{q.spread:.6g}",
+            ]
         )
     return out.getvalue()

@@ -14,6 +14,7 @@ from forecast.calibrate.criticism import criticise
 from forecast.calibrate.gate import MAX_RHAT, MIN_ESS
 from forecast.calibrate.observations import blocks
 from forecast.deal.parameters import Parameter
+from forecast.ledger.cells import guarded
 from forecast.report.checks import class_rows, sense_rows
 from forecast.report.diagnostic_plots import checked, draw
 from forecast.report.html import HERE, environment
@@ -150,4 +151,6 @@ def _write_csv(path: Path, rows: Sequence[SummaryRow]) -> None:
         out = csv.writer(file)
         out.writerow(("parameter", "label", "unit", *FIGURES, "trouble"))
         for r in rows:
-            out.writerow((r.id, r.label, r.unit, *(repr(r.figures[f]) for f in FIGURES), "; ".join(r.trouble)))
+            out.writerow(
+                (r.id, guarded(r.label), guarded(r.unit), *(repr(r.figures[f]) for f in FIGURES), "; ".join(r.trouble))
+            )

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from forecast.errors import ForecastError
+from forecast.ledger.cells import guarded
 from forecast.report import colours
 from forecast.report.words import number, percent, quantity, quantity_range
 
@@ -159,8 +160,7 @@ def table(rows: Sequence[Said]) -> str:
     writer.writerow(("parameter", "entry", "unit", "kind", "source", "headline", *figures))
     for r in rows:
         texts = (r.parameter, r.entry, r.unit, r.kind, r.source, r.headline)
-        safe = [f"'{t}" if t[:1] in ("=", "+", "-", "@") else t for t in texts]
-        writer.writerow((*safe, *(repr(getattr(r, f)) for f in figures)))
+        writer.writerow((*map(guarded, texts), *(repr(getattr(r, f)) for f in figures)))
     return out.getvalue()
 
 

@@ -11,6 +11,7 @@ import xarray as xr
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from forecast.ledger.cells import guarded
 from forecast.report import sweep_plots as plots
 from forecast.report.html import HERE, Picture, environment
 from forecast.report.sensitivity_page import _picture
@@ -78,12 +79,12 @@ def _drawn(one: xr.Dataset, names: dict[str, str], narrow: bool) -> Figure:
 def table(data: xr.Dataset) -> str:
     """Every figure of every cell as CSV."""
     flat, names = flattened(data), axes_of(data)
-    columns = [flat[n].to_numpy() for n in names]
+    columns = [[guarded(x) if isinstance(x, str) else x for x in flat[n].to_numpy()] for n in names]
     figures = {q: flat[f"headline_{q}"].transpose("cell", "headline").to_numpy() for q in QUANTITIES}
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*names, "headline", *QUANTITIES])
     for c in range(flat.sizes["cell"]):
         for h, label in enumerate(flat["headline"].to_numpy()):
-            writer.writerow([*(x[c] for x in columns), label, *(figures[q][c, h] for q in QUANTITIES)])
+            writer.writerow([*(x[c] for x in columns), guarded(str(label)), *(figures[q][c, h] for q in QUANTITIES)])
     return out.getvalue()

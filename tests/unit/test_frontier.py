@@ -99,6 +99,8 @@ def test_the_command_prints_keeps_and_draws(deal, tmp_path):
     many = [str(deal), "--years", "2", "--optional", "x", "--vary", "x_to_a=" + ",".join(map(str, range(3000)))]
     assert "6,000 packages; at most 5,000" in str(CliRunner().invoke(command, many).exception)
     assert "must lie between" in str(CliRunner().invoke(command, [*args[:5], "--years", "9"]).exception)
+    for years in ("nan", "inf", "1e300", "0", "-1"):
+        assert "must lie between" in str(CliRunner().invoke(command, [*args[:5], "--years", years]).exception), years
 
 
 def test_terms_of_a_clause_that_is_left_out_make_no_package():

@@ -474,6 +474,13 @@ def test_the_csv_of_the_ledger_has_a_row_an_answer_and_one_pooled(deal):
     ]
 
 
+def test_no_name_in_the_csv_of_the_ledger_is_a_formula(deal):
+    file = deal / "experts.csv"
+    file.write_text(file.read_text(encoding="utf-8").replace("Example expert A", "=1+1"), encoding="utf-8")
+    rows = list(csv.DictReader(io.StringIO(ledger_csv(ledger_of(load(deal).deal)))))
+    assert [r["expert"] for r in rows[:2]] == ["'=1+1", "Example expert B"]
+
+
 def test_one_question_is_asked_for(deal):
     assert [q.id for q in ledger_of(load(deal).deal, ["power_changes"]).questions] == ["power_changes"]
     with pytest.raises(DealFileError, match="no question 'powers'; questions: power_changes, bridges"):

@@ -51,6 +51,14 @@ def test_the_summary_holds_the_figures_at_full_precision(fit, tmp_path):
     assert float(stored["rate_a"]["mean"]) == by_id["rate_a"].figures["mean"]
 
 
+def test_no_label_in_the_summary_is_a_formula(fit, tmp_path):
+    tree, parameters = fit
+    evil = {k: p.model_copy(update={"label": f"={p.label}"}) for k, p in parameters.items()}
+    write_diagnostics(tmp_path, tree, evil)
+    with (tmp_path / "summary.csv").open(encoding="utf-8") as file:
+        assert all(r["label"].startswith("'=") for r in csv.DictReader(file))
+
+
 @pytest.mark.parametrize(
     ("poison", "words"),
     [

@@ -1,5 +1,7 @@
 """Sweeps: what may be swept, what is refused, and that a killed one goes on to the same bytes."""
 
+import csv
+import io
 import signal
 import subprocess
 import sys
@@ -17,7 +19,7 @@ from forecast.analysis.design import grid, parse_design, parse_grid, points
 from forecast.errors import ArchiveError, DealFileError, ForecastError
 from forecast.inputs import load
 from forecast.pipeline import RunSettings, calibrate_deal
-from forecast.report.sweep_page import write_page
+from forecast.report.sweep_page import table, write_page
 from forecast.sweeping import compute_block, in_words, run_sweep
 from forecast.sweepstore import Part, locked
 
@@ -198,6 +200,12 @@ def test_a_design_is_compared_with_the_deal_as_it_is(inputs, fresh, tmp_path):
     assert 'href="http' not in page.replace("http://www.w3.org", "")
     assert "a set of Sobol points over" in page
     assert len((tmp_path / "page" / "sweep.csv").read_text().splitlines()) == 1 + 4 * 2
+
+
+def test_no_label_in_the_csv_is_a_formula(inputs, fresh):
+    data = fc.run_sweep(inputs, {"noise": [0.5, 1.0]}, fresh)
+    rows = list(csv.reader(io.StringIO(table(data.assign_coords(headline=["=1+1", "@x"])))))
+    assert [r[1] for r in rows[1:]] == ["'=1+1", "'@x"] * 2
 
 
 @pytest.mark.parametrize("axes", [1, 2, 3])
