@@ -224,6 +224,8 @@ def _sample(
 ) -> xr.DataTree:
     import nutpie  # noqa: PLC0415  # seconds
 
+    from forecast.calibrate.compiled import compile_model  # noqa: PLC0415  # as nutpie
+
     seed, draws, tune, chains = settings
     total = chains * (draws + tune)
 
@@ -231,7 +233,7 @@ def _sample(
         if progress:
             progress(min(sum(s.finished_draws for s in states), total), total)
 
-    compiled = nutpie.compile_pymc_model(model, var_names=[v.name for v in model.free_RVs])
+    compiled = compile_model(model, [v.name for v in model.free_RVs])
     for target, longer in ATTEMPTS:
         tree: xr.DataTree = nutpie.sample(
             compiled,

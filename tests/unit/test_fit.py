@@ -1,7 +1,10 @@
 """The fit of a small deal: what it holds, that it repeats to the bit, and that its cache can be trusted."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import warnings
 from dataclasses import replace
 from datetime import date, timedelta
@@ -155,6 +158,33 @@ def test_the_same_seed_gives_the_same_bytes(first, classes, tmp_path):
     assert one.pop(root) != b""
     assert other.pop(root) != b""
     assert one == other
+
+
+def test_what_has_been_compiled_before_changes_no_draw(tmp_path):
+    """Twice the same fit, in processes of their own: all is compiled, then parts come out of the compilers' caches."""
+    code = f"""
+import hashlib
+from datetime import date
+from pathlib import Path
+import pymc as pm
+from forecast.calibrate.fit import fit
+from forecast.calibrate.models import add_classes
+from forecast.calibrate.predictor import join
+from forecast.calibrate.reference import load_class
+with pm.Model() as model:
+    add_classes(join([load_class(Path({str(REFERENCE)!r}), "us_party_change").as_of(date(2025, 1, 1))]))
+tree = fit(model, seed=1, draws=50, tune=100, chains=1)
+print(hashlib.sha256(tree["posterior"]["class__base"].to_numpy().tobytes()).hexdigest())
+"""
+    caches = {"PYTENSOR_FLAGS": f"base_compiledir={tmp_path / 'pytensor'}", "NUMBA_CACHE_DIR": str(tmp_path / "numba")}
+    cold, warm = (
+        subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, **caches}, capture_output=True, text=True, check=True
+        ).stdout
+        for _ in range(2)
+    )
+    assert len(cold.strip()) == 64
+    assert cold == warm
 
 
 def test_draws_come_chain_after_chain(first, classes):

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import nutpie
 import pymc as pm
 import pytensor
 import pytensor.tensor as pt
@@ -20,6 +19,7 @@ from pytensor.graph.basic import Apply, Constant, Variable
 from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import toposort
 
+from forecast.calibrate.compiled import compile_model
 from forecast.calibrate.evaluate import PLAIN
 
 LIKELIHOOD = "log_likelihood"  # of all data, as one more number to rank (Modrák et al. 2023)
@@ -81,7 +81,7 @@ def swappable(models: Sequence[pm.Model], names: Sequence[str]) -> Swappable:
     likelihood = pytensor.function(list(inputs.values()), given, mode=PLAIN, on_unused_input="ignore")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of numba and of nutpie, about caches and attributes
-        compiled = nutpie.compile_pymc_model(model, var_names=[*names, LIKELIHOOD])
+        compiled = compile_model(model, [*names, LIKELIHOOD])
     fixed = {k: value for k, value in enumerate(every[0]) if k not in differs}
     return Swappable(compiled, tuple(free), tuple(differs), fixed, likelihood)
 
