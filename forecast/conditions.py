@@ -23,7 +23,7 @@ from forecast.deal.targets import AT_ONCE, NEVER, Target, find_target, targets_o
 from forecast.errors import DealFileError, ForecastError
 from forecast.estimate import MIN_ESS
 from forecast.inputs import Inputs, load
-from forecast.pipeline import Progress, RunSettings, _silent, _stored, calibrate_deal, open_run, used_draws
+from forecast.pipeline import Progress, RunSettings, calibrate_deal, open_run, silent, stored, used_draws
 from forecast.process.compile import compile_process
 from forecast.process.draws import Draws
 from forecast.simulate import record_paths
@@ -48,7 +48,7 @@ class Conditioned:
 
 
 def given(
-    which: str, that: Mapping[str, str], settings: RunSettings | None = None, progress: Progress = _silent
+    which: str, that: Mapping[str, str], settings: RunSettings | None = None, progress: Progress = silent
 ) -> Conditioned:
     """Say what is probable given that events come out so: P(figure | it so happens) against P(figure).
 
@@ -81,7 +81,7 @@ def given(
         return _given(inputs, draws, targets, that, settings, settings.replicates, progress)
     run = open_run(which, settings.archive)
     attrs = run.manifest["attrs"]
-    inputs, calibration = _stored(run, settings.archive)
+    inputs, calibration = stored(run, settings.archive)
     targets = _targets(inputs, that)
     paths = min(settings.paths, int(attrs["paths"]))
     settings = replace(settings, draws=int(attrs["draws"]), seed=int(attrs["seed"]), paths=paths)

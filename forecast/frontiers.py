@@ -17,7 +17,7 @@ from forecast.durable import make_writable
 from forecast.errors import DealFileError, ForecastError
 from forecast.estimate import estimate_each
 from forecast.inputs import Inputs, load
-from forecast.pipeline import Progress, RunSettings, _attrs, _silent, calibrate_deal, used_draws
+from forecast.pipeline import Progress, RunSettings, calibrate_deal, provenance, silent, used_draws
 from forecast.process.compile import Program
 from forecast.process.draws import Draws
 from forecast.process.forward import solve_plan
@@ -46,7 +46,7 @@ def frontier(
     years: float = 5.0,
     accept_by: date | None = None,
     settings: RunSettings | None = None,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> Frontier:
     """Compare packages of a deal: P(all accept) against P(in force `years` after the last round, given that).
 
@@ -78,7 +78,7 @@ def frontier(
         raise ForecastError("the calibration fails its checks, so nothing was compared:\n" + "\n".join(gate.problems))
     draws = used_draws(inputs, calibration, settings)
     found = _evaluated(variants, draws, times, settings, progress)
-    attrs = {**_attrs(inputs, settings, calibration, gate), "years": years, "last_round": str(_last(inputs))}
+    attrs = {**provenance(inputs, settings, calibration, gate), "years": years, "last_round": str(_last(inputs))}
     data = assemble(variants, draws, found, attrs)
     path = Archive(settings.archive).write_dataset(data, KIND, folder=FOLDER, problems=problems)
     return Frontier(data, path)

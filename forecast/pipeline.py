@@ -52,8 +52,8 @@ MAX_DRAWS, MAX_REPLICATES = 40_000, 65_536
 FIT_DRAWS = 1000  # draws a chain of every fit: fewer would fail the gate; a forecast may use fewer of them
 
 
-def _silent(_stage: str, _done: int, _total: int) -> None:
-    return None
+def silent(_stage: str, _done: int, _total: int) -> None:
+    """Tell nobody of progress."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class RunResult:
 
 
 def calibrate_deal(
-    inputs: Inputs, settings: RunSettings, progress: Progress = _silent
+    inputs: Inputs, settings: RunSettings, progress: Progress = silent
 ) -> tuple[Calibration, GateReport]:
     """Fit every parameter of a deal in one joint model (or read the fit from the archive) and judge it."""
     deal = inputs.deal
@@ -122,7 +122,7 @@ def calibrate_deal(
 
 
 def simulate_deal(
-    inputs: Inputs, draws: Draws, settings: RunSettings, attrs: Mapping[str, Any], progress: Progress = _silent
+    inputs: Inputs, draws: Draws, settings: RunSettings, attrs: Mapping[str, Any], progress: Progress = silent
 ) -> tuple[Program, xr.DataTree]:
     """Simulate a deal for given draws of its parameters; return its program and its Forecast.
 
@@ -186,7 +186,7 @@ def kept_draws(calibration: Calibration, n: int) -> I64:
     return np.linspace(0, sizes["chain"] * sizes["draw"] - 1, n).round().astype(np.int64)
 
 
-def run_forecast(inputs: Inputs, settings: RunSettings | None = None, progress: Progress = _silent) -> RunResult:
+def run_forecast(inputs: Inputs, settings: RunSettings | None = None, progress: Progress = silent) -> RunResult:
     """Calibrate, simulate, archive and report one deal.
 
     A run whose calibration fails the gate is written and marked held; `held` says why.
@@ -203,7 +203,7 @@ def run_forecast(inputs: Inputs, settings: RunSettings | None = None, progress: 
         if settings.n_draw > draws.n_draw:
             calibration, gate = calibrate_deal(inputs, settings, progress)
             draws = used_draws(inputs, calibration, settings)
-    program, tree = simulate_deal(inputs, draws, settings, _attrs(inputs, settings, calibration, gate), progress)
+    program, tree = simulate_deal(inputs, draws, settings, provenance(inputs, settings, calibration, gate), progress)
     tree["sources"] = xr.DataTree(_sources(inputs, calibration, draws, tree))
     if gate.checks is not None:
         tree["checks"] = xr.DataTree(gate.checks)
@@ -331,7 +331,7 @@ def write_run_report(run_id: str, archive: Path = Path("outputs"), out: Path | N
     run = open_run(run_id, archive)
     if out is None:
         return run.path / "report.html"
-    inputs, calibration = _stored(run, archive)
+    inputs, calibration = stored(run, archive)
     gate = judge_run(calibration.tree, inputs.deal.file.parameters)
     _write_report(out, run.open(), describe(inputs.deal), inputs, calibration, gate)
     return out
@@ -341,7 +341,7 @@ def diagnose_run(run_id: str, archive: Path = Path("outputs"), out: Path = Path(
     """Write the ArviZ diagnostics of the calibration behind a run; return the page."""
     from forecast.report.diagnostics import write_diagnostics
 
-    inputs, calibration = _stored(open_run(run_id, archive), archive)
+    inputs, calibration = stored(open_run(run_id, archive), archive)
     return write_diagnostics(out, calibration.tree, inputs.deal.file.parameters)
 
 
@@ -352,7 +352,7 @@ def replay_path(run_id: str, archive: Path, number: int) -> Iterator[str]:
     total = int(attrs["paths"])
     if not 0 <= number < total:
         raise ForecastError(f"--path {number}: the run has paths 0 to {total - 1}")
-    inputs, calibration = _stored(run, archive)
+    inputs, calibration = stored(run, archive)
     draws = used_draws(inputs, calibration, RunSettings(draws=int(attrs["draws"])))
     program = compile_process(expand(inputs.deal), draws)
     log = record_paths(program, seed=int(attrs["seed"]), paths=np.array([number]), replicates=int(attrs["replicates"]))
@@ -370,13 +370,13 @@ def headline_rows(tree: xr.DataTree) -> list[tuple[str, float, float, float, flo
     return [(label, e.mean, e.lower, e.upper, e.mcse) for label, e in found]
 
 
-def _stored(run: Run, archive: Path) -> tuple[Inputs, Calibration]:
+def stored(run: Run, archive: Path) -> tuple[Inputs, Calibration]:
     """Read the inputs that a run keeps, and the very calibration that it was made with.
 
     A fit made anew would not do: with other code or libraries its draws, and so the run's paths, are others.
     """
-    stored = json.loads(run.manifest["attrs"]["overrides"])
-    overrides = {k: parse_value(v) if isinstance(v, str) else v for k, v in stored.items()}
+    laid = json.loads(run.manifest["attrs"]["overrides"])
+    overrides = {k: parse_value(v) if isinstance(v, str) else v for k, v in laid.items()}
     inputs = load(run.path / "inputs" / "deal", overrides)
     digest = str(run.manifest["attrs"]["calibration_digest"])
     tree = read_fit(archive / "calibrations" / f"{digest}.zarr")
@@ -391,7 +391,10 @@ def _grid(inputs: Inputs) -> F64:
     return np.array([years_between(deal.as_of, d) for d in days])
 
 
-def _attrs(inputs: Inputs, settings: RunSettings, calibration: Calibration, gate: GateReport) -> dict[str, str | int]:
+def provenance(
+    inputs: Inputs, settings: RunSettings, calibration: Calibration, gate: GateReport
+) -> dict[str, str | int]:
+    """Attributes that say where a result comes from: the deal, the fit, the settings, versions and hashes."""
     deal = inputs.deal
     packages = ("forecast", "numpy", "numba", "pymc", "pytensor", "nutpie", "xarray", "zarr")
     return {

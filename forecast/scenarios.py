@@ -18,7 +18,7 @@ from forecast.durable import make_writable
 from forecast.errors import ForecastError
 from forecast.estimate import GROUPS, estimate_each
 from forecast.inputs import Inputs
-from forecast.pipeline import Progress, RunSettings, _attrs, _silent, calibrate_deal, used_draws
+from forecast.pipeline import Progress, RunSettings, calibrate_deal, provenance, silent, used_draws
 from forecast.process.compile import Program, compile_process
 from forecast.process.forward import solve_plan
 from forecast.process.plan import Planned
@@ -52,7 +52,7 @@ class _Window:
 
 
 def whatif(
-    inputs: Inputs, scenarios: Sequence[Scenario], settings: RunSettings | None = None, progress: Progress = _silent
+    inputs: Inputs, scenarios: Sequence[Scenario], settings: RunSettings | None = None, progress: Progress = silent
 ) -> WhatIf:
     """Compare scenarios of a deal with the deal as it is.
 
@@ -90,7 +90,7 @@ def whatif(
     ]
     exact = found[0].figures.shape[1] == 1
     attrs: dict[str, Any] = {
-        **_attrs(whole, settings, calibration, gate),
+        **provenance(whole, settings, calibration, gate),
         "method": EXACT if exact else SIMULATED,
         "weighted_replicates": 0 if exact else settings.weighted_replicates,
     }
@@ -124,7 +124,7 @@ def _window(inputs: Inputs, programs: Sequence[Program]) -> _Window:
 
 
 def evaluate(
-    programs: Sequence[Program], window: _Window, settings: RunSettings, progress: Progress = _silent
+    programs: Sequence[Program], window: _Window, settings: RunSettings, progress: Progress = silent
 ) -> list[Evaluated]:
     """Evaluate programs alike: exactly where all of them are small, else by weighted and by counted paths."""
     planned = [None if settings.simulate else small(p, window.grid) for p in programs]

@@ -19,7 +19,7 @@ import xarray as xr
 
 from forecast import sweepstore
 from forecast.analysis.design import Design, grid
-from forecast.analysis.sweep import EXACT_ROW, Cell, Plan, assemble, check, hold, labels_of, plan, shown, table_of
+from forecast.analysis.sweep import EXACT_ROW, Cell, Plan, assemble, check, labels_of, plan, shown, table_of
 from forecast.archive import Archive
 from forecast.calibrate.fit import Calibration
 from forecast.calibrate.gate import GateReport
@@ -32,9 +32,7 @@ from forecast.durable import make_writable
 from forecast.errors import ArchiveError, ForecastError
 from forecast.inputs import Inputs
 from forecast.manifest import read_manifest, size_problems
-from forecast.pipeline import Progress, RunSettings, calibrate_deal, used_draws
-from forecast.pipeline import _attrs as provenance
-from forecast.pipeline import _silent as silent
+from forecast.pipeline import Progress, RunSettings, calibrate_deal, provenance, silent, used_draws
 from forecast.process.compile import compile_process
 from forecast.process.draws import Draws
 from forecast.refine import Figures, Wanted, exact_figures, figures
@@ -145,7 +143,7 @@ class Cells:
         """
         try:
             process, wanted = self._variant(sweepstore.plain(dict(cell.overrides)))
-            return figures_of(process, wanted, hold(self.draws, cell.fixed), self.how, threads)
+            return figures_of(process, wanted, self.draws.held(cell.fixed), self.how, threads)
         except ForecastError as err:
             named = ", ".join(f"{k}={shown(v)}" for k, v in {**cell.overrides, **cell.fixed}.items())
             lines = (f"{named}: {line}" if named else line for line in str(err).splitlines())

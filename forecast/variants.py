@@ -5,9 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-import numpy as np
-
-from forecast.deal.check_numbers import noises
+from forecast.deal.check_numbers import held_problem
 from forecast.deal.expand import expand
 from forecast.deal.parameters import Parameter
 from forecast.deal.scenario import Scenario, lay
@@ -37,7 +35,7 @@ class Variant:
 
     def program(self, draws: Draws) -> Program:
         """Compile it with draws of (at least) its parameters."""
-        return forced(compile_process(without(self.process, self.wishes), hold(draws, self.fixed)), self.wishes)
+        return forced(compile_process(without(self.process, self.wishes), draws.held(self.fixed)), self.wishes)
 
 
 def targets(inputs: Inputs) -> dict[str, Target]:
@@ -95,26 +93,8 @@ def _value_problems(inputs: Inputs, name: str, value: Any) -> list[str]:
     if parameter is None:
         near = closest(name, file.parameters, "a key of the deal file has dots; parameters")
         return [f"--set {name}: no such parameter; {near}"]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
-        return [f"--set {name}: {value!r} is not a finite number"]
-    if parameter.unit == "probability" and not 0 < value < 1:
-        return [f"--set {name}: {value} is no probability strictly between 0 and 1"]
-    if name in noises(file) and value <= 0:
-        return [f"--set {name}: {value}: the noise of decisions must be more than 0"]
-    if parameter.unit in ("per year", "years") and value < 0:
-        return [f"--set {name}: {value} is negative, but the unit is {parameter.unit!r}"]
-    return []
-
-
-def hold(draws: Draws, fixed: Mapping[str, float]) -> Draws:
-    """Hold some parameters at a value in every draw; one with several entries is refused."""
-    several = [name for name in fixed if draws.values[name].ndim > 1]
-    if several:
-        raise DealFileError(
-            "\n".join(f"--set {name}: has several entries (age bins or shares), not one value" for name in several)
-        )
-    held = {name: np.full(draws.n_draw, value) for name, value in fixed.items()}
-    return replace(draws, values={**draws.values, **held})
+    found = held_problem(file, name, value)
+    return [f"--set {name}: {found}"] if found else []
 
 
 def _wishes(inputs: Inputs, process: Process, force: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:

@@ -20,7 +20,6 @@ from forecast.types import F64, I64
 
 QUANTILES = (0.05, 0.5, 0.95)
 FEWEST = 100.0  # effective draws below which the weights are not used
-KINDS = ("prior", "class", "expert", "experts", "posterior")
 
 
 @dataclass(frozen=True)

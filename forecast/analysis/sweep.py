@@ -11,7 +11,7 @@ import xarray as xr
 
 from forecast.analysis.design import GRID, Between, Design, Listed, Posterior, Span, points, size_problems
 from forecast.calibrate.cooke import panel_of
-from forecast.deal.check_numbers import noises
+from forecast.deal.check_numbers import held_problem
 from forecast.deal.describe import describe
 from forecast.deal.expand import expand
 from forecast.deal.model import Deal
@@ -109,9 +109,7 @@ def plan(deal: Deal, design: Design, draws: Draws, seed: int) -> Plan:
         A parameter with several entries, or values that the process cannot have.
     """
     parameters = tuple(n for n in design.spans if n in deal.file.parameters)
-    several = [_SEVERAL.format(n) for n in parameters if draws.values[n].ndim > 1]
-    if several:
-        raise DealFileError("\n".join(several))
+    draws.held(dict.fromkeys(parameters, 0.0))  # refuses those that have several entries
     named: Mapping[str, Sequence[Any]] = {n: s.values for n, s in design.spans.items() if isinstance(s, Listed)}
     if design.kind != GRID:
         named = points(design, draws.values, seed)
@@ -122,7 +120,6 @@ def plan(deal: Deal, design: Design, draws: Draws, seed: int) -> Plan:
 
 
 _KEPT = ("deal.id", "deal.as_of")
-_SEVERAL = "{}: has several entries (age bins or shares) and cannot be held at one value"
 
 
 def _span_problems(deal: Deal, name: str, span: Span) -> Iterator[str]:
@@ -150,19 +147,8 @@ def _span_problems(deal: Deal, name: str, span: Span) -> Iterator[str]:
     if len({(type(v) is bool, str(v)) for v in values}) < len(values):
         yield f"{name}: a value is given twice"
     elif parameter is not None:
-        yield from _support(deal, name, parameter.unit, values)
-
-
-def _support(deal: Deal, name: str, unit: str, values: Sequence[Any]) -> Iterator[str]:
-    for v in values:
-        if isinstance(v, bool) or not isinstance(v, int | float) or not np.isfinite(v):
-            yield f"{name}: {v!r} is not a finite number"
-        elif unit == "probability" and not 0 < v < 1:
-            yield f"{name}: {v} is no probability strictly between 0 and 1"
-        elif name in noises(deal.file) and v <= 0:
-            yield f"{name}: {v}: the noise of decisions must be more than 0"
-        elif unit in ("per year", "years") and v < 0:
-            yield f"{name}: {v} is negative, but the unit is {unit!r}"
+        found = (held_problem(deal.file, name, v) for v in values)
+        yield from (f"{name}: {p}" for p in found if p)
 
 
 def _key_problems(inputs: Inputs, key: str, span: Span) -> Iterator[str]:
@@ -199,7 +185,7 @@ def _ends(values: Sequence[float]) -> list[float]:
 def _compiled(deal: Deal, draws: Draws, name: str, value: float) -> Iterator[str]:
     few = Draws({k: v[:FEW] for k, v in draws.values.items()}, draws.edges, draws.labels, draws.units)
     try:
-        compile_process(expand(deal), hold(few, {name: value}))
+        compile_process(expand(deal), few.held({name: value}))
     except CompileError as err:
         yield from (f"{name}={value:g}: {line}" for line in str(err).splitlines())
 
@@ -210,16 +196,6 @@ def _compiled(deal: Deal, draws: Draws, name: str, value: float) -> Iterator[str
 def labels_of(deal: Deal) -> list[str]:
     """Labels of the headlines."""
     return [label for label, _, _, _ in describe(deal).headline]
-
-
-def hold(draws: Draws, fixed: Mapping[str, float]) -> Draws:
-    """Replace the draws of some parameters by one value each; one with several entries is refused."""
-    values = dict(draws.values)
-    for name, value in fixed.items():
-        if values[name].ndim > 1:
-            raise DealFileError(_SEVERAL.format(name))
-        values[name] = np.full(draws.n_draw, value)
-    return Draws(values, draws.edges, draws.labels, draws.units)
 
 
 def table_of(found: Figures, reference: F64) -> F64:

@@ -1,5 +1,6 @@
 """Where a deal's numbers come from: names that exist, units that fit, values that their unit allows."""
 
+import math
 from collections.abc import Iterator, Mapping
 
 from forecast.deal.experts import ExpertRow
@@ -55,6 +56,20 @@ REFERENCES: dict[str, str | None] = {
     "withdraws_opposed": "per year",
 }
 SCALE_OF_UNIT = {"probability": "probability", "log ratio": "real", "logit": "real", "utility": "real"}
+
+
+def held_problem(file: DealFile, name: str, value: object) -> str | None:
+    """Say why a parameter of the deal cannot be held at a value; None if it can."""
+    unit = file.parameters[name].unit
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return f"{value!r} is not a finite number"
+    if unit == "probability" and not 0 < value < 1:
+        return f"{value} is no probability strictly between 0 and 1"
+    if name in noises(file) and value <= 0:
+        return f"{value}: the noise of decisions must be more than 0"
+    if unit in ("per year", "years") and value < 0:
+        return f"{value} is negative, but the unit is {unit!r}"
+    return None
 
 
 def references(file: DealFile) -> Iterator[tuple[str, str, str | None]]:

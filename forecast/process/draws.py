@@ -1,8 +1,11 @@
 """Posterior draws of every parameter, as the compiler wants them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
+
+from forecast.errors import DealFileError
 from forecast.types import F64
 
 
@@ -25,3 +28,17 @@ class Draws:
     def n_draw(self) -> int:
         """Number of draws."""
         return len(next(iter(self.values.values())))
+
+    def held(self, fixed: Mapping[str, float]) -> "Draws":
+        """Hold some parameters at one value in every draw.
+
+        Raises
+        ------
+        DealFileError
+            One line for each that has several entries.
+        """
+        several = [name for name in fixed if self.values[name].ndim > 1]
+        if several:
+            lines = (f"{n}: has several entries (age bins or shares) and cannot be held at one value" for n in several)
+            raise DealFileError("\n".join(lines))
+        return replace(self, values={**self.values, **{n: np.full(self.n_draw, v) for n, v in fixed.items()}})

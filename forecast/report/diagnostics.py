@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
-from markupsafe import Markup
 
 from forecast.calibrate.criticism import criticise
 from forecast.calibrate.gate import MAX_RHAT, MIN_ESS
@@ -17,7 +16,7 @@ from forecast.deal.parameters import Parameter
 from forecast.ledger.cells import guarded
 from forecast.report.checks import class_rows, sense_rows
 from forecast.report.diagnostic_plots import checked, draw
-from forecast.report.html import HERE, environment
+from forecast.report.html import environment, style
 from forecast.report.words import number
 
 FIGURES = ("mean", "sd", "eti90_lb", "eti90_ub", "ess_bulk", "ess_tail", "r_hat", "mcse_mean", "mcse_sd")
@@ -77,7 +76,7 @@ def write_diagnostics(folder: Path, tree: xr.DataTree, parameters: Mapping[str, 
     plates = [*checked(folder, found.checks if found else None, blocks(tree)), *draw(folder, tree, names)]
     page = environment().get_template("diagnostics.html.j2")
     text = page.render(
-        css=Markup((HERE / "templates" / "report.css").read_text(encoding="utf-8")),  # noqa: S704  # ours
+        css=style(),
         rows=rows,
         plates=plates,
         coverage=coverage(tree),

@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter
 
 from forecast.ledger.cells import guarded
 from forecast.report import colours
-from forecast.report.plots import _STYLE, WIDE, _axes, _figure
+from forecast.report.plots import STYLE, WIDE, axes_at, blank
 from forecast.report.words import percent, percent_range
 
 LABELS = 12
@@ -59,11 +59,11 @@ def picture(data: xr.Dataset) -> Figure:
     x, y = data["accepted"].to_numpy(), data["lasts"].to_numpy()
     front = np.flatnonzero(data["on_front"].to_numpy())
     front = front[np.argsort(-x[front])]
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         texts = [textwrap.wrap(str(data["package"].to_numpy()[k]), 52) for k in front[:LABELS]]
         height = max(420.0, 30.0 + sum(15.0 * len(t) + 7.0 for t in texts))
-        figure = _figure(WIDE, height + 60.0)
-        axes = _axes(figure, 60.0, 14.0, 530.0, height)
+        figure = blank(WIDE, height + 60.0)
+        axes = axes_at(figure, 60.0, 14.0, 530.0, height)
         strong = np.isin(np.arange(len(x)), front)
         crosses = strong if len(x) > 60 else np.ones(len(x), np.bool_)
         faint: dict[str, Any] = {"fmt": "none", "ecolor": "#4477aa", "elinewidth": 0.7, "alpha": 0.18}

@@ -78,6 +78,11 @@ def _needed(tree: xr.DataTree) -> xr.DataTree:
     return xr.DataTree.from_dict({name: group.load() for name, group in groups.items()})
 
 
+def style() -> Markup:
+    """The style sheet that all pages have."""
+    return Markup((HERE / "templates" / "report.css").read_text(encoding="utf-8"))  # noqa: S704  # ours
+
+
 def environment() -> Environment:
     """Everything is escaped, and a name that the template misspells is an error."""
     environment = Environment(
@@ -129,7 +134,7 @@ def _context(tree: xr.DataTree, description: Description, health: Health, source
         shown
         | _shades(tree, shown["transfers"])
         | {
-            "css": Markup((HERE / "templates" / "report.css").read_text(encoding="utf-8")),  # noqa: S704  # ours
+            "css": style(),
             "deal": description,
             "diagram": _as_image(description.diagram_svg),
             "attrs": tree.attrs,

@@ -25,7 +25,7 @@ type Group = tuple[str, str, Sequence[str], Sequence[str]]
 
 WIDE, NARROW = 1000.0, 372.0
 MARK_ROW = 16.0
-_STYLE = {
+STYLE = {
     "font.family": ["DejaVu Sans"],
     "text.parse_math": False,  # a label may hold a dollar sign
     "axes.spines.top": False,
@@ -44,11 +44,12 @@ _STYLE = {
 }
 
 
-def _figure(width: float, height: float) -> Figure:
+def blank(width: float, height: float) -> Figure:
+    """Make a figure of so many pixels, with nothing in it."""
     return Figure(figsize=(width / 72.0, height / 72.0), dpi=72.0)
 
 
-def _axes(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
+def axes_at(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
     """Place axes by pixels from the upper left corner of the figure."""
     w, h = figure.get_size_inches() * 72.0
     return figure.add_axes((left / w, 1.0 - (top + height) / h, width / w, height / h))
@@ -71,7 +72,7 @@ def _times(tree: xr.DataTree) -> F64:
     return decimal_years([d.item() for d in tree["time"].to_numpy().astype("datetime64[D]")])
 
 
-def _year_axis(axes: Axes, x: F64, room: float) -> None:
+def year_axis(axes: Axes, x: F64, room: float) -> None:
     """Label whole years, as many as fit in `room` pixels."""
     axes.set_xlim(x[0], x[-1])
     step = next((s for s in (1, 2, 5, 10, 20) if (x[-1] - x[0]) / s * 35.0 <= room), 50)
@@ -164,7 +165,7 @@ def outcomes_over_time(tree: xr.DataTree, calendar: Marks = (), *, narrow: bool 
     At each date they add up to 100%. `calendar` gives dates to mark. When narrow, classes are not
     labelled in the picture: the table under it carries their colours.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         marks = shown_marks(tree, calendar)
         named = tables.labels(tree, "outcome")
         shade = colours.outcome_colours(list(named), list(tables.labels(tree, "cause")))
@@ -173,11 +174,11 @@ def outcomes_over_time(tree: xr.DataTree, calendar: Marks = (), *, narrow: bool 
         width = (NARROW if narrow else WIDE) - 46.0 - right
         placed = _place_marks(x, marks, width, right, narrow)
         top = 10.0 + MARK_ROW * (1 + max((row for _, row in placed), default=-1))
-        figure = _figure(NARROW if narrow else WIDE, top + plot + 28.0)
-        axes = _axes(figure, 46.0, top, width, plot)
+        figure = blank(NARROW if narrow else WIDE, top + plot + 28.0)
+        axes = axes_at(figure, 46.0, top, width, plot)
         axes.stackplot(x, mean, colors=list(shade.values()), ec="white", lw=0.7)
         axes.set_ylim(0.0, 1.0)
-        _year_axis(axes, x, width)
+        year_axis(axes, x, width)
         _percent_axis(axes)
         if marks:
             _calendar_marks(axes, marks, placed)
@@ -209,7 +210,7 @@ def incidence_by_cause(tree: xr.DataTree, *, narrow: bool = False) -> Figure:
 
     Most probable cause first. The band holds what is not known (draws), not what chance decides.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         named = tables.labels(tree, "cause")
         shade = colours.cause_colours(list(named))
         x, summary = _times(tree), tree["summary"]
@@ -224,14 +225,14 @@ def incidence_by_cause(tree: xr.DataTree, *, narrow: bool = False) -> Figure:
         }
         title_height = 26.0 + 15.0 * max(len(t) for t in titles.values())
         pitch = high + title_height + 26.0
-        figure = _figure(NARROW if narrow else WIDE, rows * pitch + 4.0)
+        figure = blank(NARROW if narrow else WIDE, rows * pitch + 4.0)
         ceiling = max(float(upper.max()), 0.01) * 1.04
         for place, k in enumerate(np.argsort(-mean[:, -1], kind="stable")):
             row, column = divmod(place, columns)
             gutter = (figure.get_size_inches()[0] * 72.0 - columns * cell) / max(columns - 1, 1)
             left = column * (cell + gutter) + 36.0
             top = row * pitch + title_height
-            axes = _axes(figure, left, top, cell - 54.0, high)
+            axes = axes_at(figure, left, top, cell - 54.0, high)
             name = list(named)[k]
             colour = shade[name]
             axes.fill_between(x, lower[k], upper[k], color=colour, alpha=0.28, lw=0)
@@ -250,7 +251,7 @@ def _common_scale(axes: Axes, x: F64, ceiling: float, room: float) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     axes.yaxis.grid(True, color=colours.RULE, lw=0.6)
     axes.set_axisbelow(True)
-    _year_axis(axes, x, room)
+    year_axis(axes, x, room)
     _percent_axis(axes)
 
 
@@ -266,7 +267,7 @@ def transfers_over_time(tree: xr.DataTree, group: Group, *, narrow: bool = False
 
     `group` is (title, unit, ids of losers, ids of gainers); amounts add up from the as-of date.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         _, unit, *ids = group
         named = tables.labels(tree, "consequence")
         order = list(named)
@@ -281,8 +282,8 @@ def transfers_over_time(tree: xr.DataTree, group: Group, *, narrow: bool = False
         right, plot = (12.0, 230.0) if narrow else (250.0, 300.0)
         left = 66.0
         width = (NARROW if narrow else WIDE) - left - right
-        figure = _figure(NARROW if narrow else WIDE, plot + 54.0)
-        axes = _axes(figure, left, 26.0, width, plot)
+        figure = blank(NARROW if narrow else WIDE, plot + 54.0)
+        axes = axes_at(figure, left, 26.0, width, plot)
         for curves in stacks:
             stack = np.array(list(curves.values())).reshape(-1, len(x))
             axes.stackplot(x, stack, colors=[shade[s] for s in curves], ec="white", lw=0.7)
@@ -297,7 +298,7 @@ def transfers_over_time(tree: xr.DataTree, group: Group, *, narrow: bool = False
         axes.set_axisbelow(True)
         axes.annotate(unit, (0, 1), (-left + 2, 10), xycoords="axes fraction", textcoords="offset points",
                       fontsize=12, color=colours.MUTED_INK)  # fmt: skip
-        _year_axis(axes, x, width)
+        year_axis(axes, x, width)
         return figure
 
 

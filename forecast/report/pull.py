@@ -15,11 +15,11 @@ from matplotlib.ticker import LogLocator
 from forecast.errors import ForecastError
 from forecast.ledger.cells import guarded
 from forecast.report import colours
+from forecast.report.plots import axes_at, blank
 from forecast.report.words import number, percent, quantity, quantity_range
 
 EFFECTS = ("effect", "effect_error", "swing")
 ROWS, PARAMETERS = 14, 9  # shown in the report: statements in the table, parameters in the picture
-ORDER = ("prior", "class", "expert", "experts", "posterior")
 _MARKS = {"prior": "D", "class": "s", "expert": "^", "experts": "v", "posterior": "o"}
 _WORDS = {"prior": "prior", "experts": "experts together", "posterior": "all together (posterior)"}
 
@@ -175,7 +175,7 @@ def forest(rows: Sequence[Said], chosen: Sequence[str], *, narrow: bool) -> Figu
     groups = {id_: _of(rows, id_) for id_ in chosen}
     width, left, line = (372.0, 128.0, 15.0) if narrow else (860.0, 300.0, 17.0)
     heights = [line * len(g) + 58.0 for g in groups.values()]
-    figure = Figure(figsize=(width / 72.0, (sum(heights) + 8.0) / 72.0), dpi=72.0)
+    figure = blank(width, sum(heights) + 8.0)
     top = 4.0
     for group, height in zip(groups.values(), heights, strict=True):
         _panel(figure, group, (left, top, width - left - 24.0, height), line, narrow=narrow)
@@ -193,7 +193,7 @@ def _panel(
 ) -> None:
     left, top, width, _ = box
     w, h = figure.get_size_inches() * 72.0
-    axes = figure.add_axes((left / w, 1.0 - (top + 22.0 + line * len(rows)) / h, width / w, line * len(rows) / h))
+    axes = axes_at(figure, left, top + 22.0, width, line * len(rows))
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     unit = rows[0].unit

@@ -1,15 +1,13 @@
 """A sensitivity analysis as one HTML page that works offline, with its pictures and figures as files beside it."""
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import xarray as xr
-from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from forecast.report import sensitivity_plots as plots
-from forecast.report.html import HERE, Picture, environment
+from forecast.report.html import Picture, environment, style
+from forecast.report.pages import picture
 from forecast.report.sensitivity_rows import (
     Part,
     Row,
@@ -21,9 +19,6 @@ from forecast.report.sensitivity_rows import (
     share,
 )
 from forecast.report.sensitivity_text import table
-from forecast.report.svg import to_svg
-
-PIXELS = 144  # an inch of a PNG: two for a point
 
 
 @dataclass(frozen=True)
@@ -59,10 +54,10 @@ def write_page(folder: Path, data: xr.Dataset, top: int) -> Path:
     page = environment()
     page.filters |= {"share": share, "plus_minus": plus_minus}
     text = page.get_template("sensitivity.html.j2").render(
-        css=Markup((HERE / "templates" / "report.css").read_text(encoding="utf-8")),  # noqa: S704  # ours
+        css=style(),
         attrs=data.attrs,
         sections=sections,
-        overview=_picture(folder, "overview", lambda narrow: plots.overview(found, 2 * top, narrow=narrow))
+        overview=picture(folder, "overview", lambda narrow: plots.overview(found, 2 * top, narrow=narrow))
         if several
         else None,
         usable=usable,
@@ -81,26 +76,8 @@ def _section(folder: Path, n: int, part: Part, top: int) -> Section:
         facts,
         tuple(r for r in part.groups if r.clear),
         tuple(next_facts(part, 3)),
-        _picture(folder, f"shares-{n}", lambda narrow: plots.shares(facts, narrow=narrow)) if facts else None,
-        _picture(folder, f"tornado-{n}", lambda narrow: plots.tornado(numbers, part.mean, narrow=narrow))
+        picture(folder, f"shares-{n}", lambda narrow: plots.shares(facts, narrow=narrow)) if facts else None,
+        picture(folder, f"tornado-{n}", lambda narrow: plots.tornado(numbers, part.mean, narrow=narrow))
         if numbers
         else None,
     )
-
-
-def _picture(folder: Path, name: str, draw: Callable[[bool], Figure]) -> Picture:
-    """Draw a picture twice for the page, and write the wide one as files."""
-    svgs = dict(_drawn(name, draw))
-    (folder / f"{name}.svg").write_text(_alone(svgs[False]), encoding="utf-8")
-    draw(False).savefig(folder / f"{name}.png", dpi=PIXELS, facecolor="white")
-    return Picture(*(Markup(svgs[narrow]) for narrow in (False, True)))  # noqa: S704  # matplotlib escaped the text
-
-
-def _drawn(name: str, draw: Callable[[bool], Figure]) -> Iterator[tuple[bool, str]]:
-    for narrow in (False, True):
-        yield narrow, to_svg(draw(narrow), f"{name}-{narrow:d}")
-
-
-def _alone(svg: str) -> str:
-    """Give a picture that stands in a file of its own the font that the page would give it."""
-    return svg.replace("var(--sans)", "'Segoe UI','Helvetica Neue',Arial,sans-serif")

@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from forecast.report import colours
-from forecast.report.plots import _STYLE, NARROW, WIDE, _axes, _figure
+from forecast.report.plots import NARROW, STYLE, WIDE, axes_at, blank
 from forecast.report.sensitivity_rows import Part, Row, in_unit
 from forecast.report.words import percent
 
@@ -37,7 +37,7 @@ def shown_numbers(part: Part, top: int) -> tuple[Row, ...]:
 
 def shares(rows: Sequence[Row], *, narrow: bool = False) -> Figure:
     """Draw the share of variance that each parameter explains, with standard errors; below it the independent part."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure, axes = _frame(len(rows), narrow, bottom=50.0, right=70.0)
         at = np.arange(len(rows))
         for offset, values, errors, colour in (
@@ -59,7 +59,7 @@ def shares(rows: Sequence[Row], *, narrow: bool = False) -> Figure:
 
 def tornado(rows: Sequence[Row], mean: float, *, narrow: bool = False) -> Figure:
     """Draw the headline at each number's 5 % and 95 % quantile, with standard errors, around its mean."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure, axes = _frame(len(rows), narrow, bottom=50.0, right=14.0 if narrow else 70.0)
         for y, r in enumerate(rows):
             for end, error, colour, value in (
@@ -91,7 +91,7 @@ def tornado(rows: Sequence[Row], mean: float, *, narrow: bool = False) -> Figure
 
 def overview(found: Sequence[Part], top: int, *, narrow: bool = False) -> Figure:
     """Draw which parameter counts for which headline: one cell each, darker for more of the variance."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         usable = [p for p in found if not p.trouble]
         by_id = {p.label: {r.id: r for r in p.facts} for p in usable}
         order = sorted(usable[0].facts, key=lambda r: -sum(max(by_id[p.label][r.id].first, 0.0) for p in usable))
@@ -99,8 +99,8 @@ def overview(found: Sequence[Part], top: int, *, narrow: bool = False) -> Figure
         left, right = (150.0, 8.0) if narrow else (320.0, 16.0)
         width, head = (NARROW if narrow else WIDE) - left - right, 34.0 if narrow else 66.0
         pitch = PITCH if narrow else 30.0
-        figure = _figure(NARROW if narrow else WIDE, head + pitch * len(rows) + 8.0)
-        axes = _axes(figure, left, head, width, pitch * len(rows))
+        figure = blank(NARROW if narrow else WIDE, head + pitch * len(rows) + 8.0)
+        axes = axes_at(figure, left, head, width, pitch * len(rows))
         cells = [[by_id[p.label][r.id] for p in usable] for r in rows]
         values = np.array([[c.first if c.clear else 0.0 for c in row] for row in cells])
         axes.imshow(values, cmap="Blues", aspect="auto", vmin=0.0, vmax=max(values.max(initial=0.0) * 1.3, 0.01))
@@ -121,8 +121,8 @@ def overview(found: Sequence[Part], top: int, *, narrow: bool = False) -> Figure
 def _frame(n: int, narrow: bool, *, bottom: float, right: float) -> tuple[Figure, Axes]:
     left = 150.0 if narrow else 320.0
     width = (NARROW if narrow else WIDE) - left - right
-    figure = _figure(NARROW if narrow else WIDE, 10.0 + PITCH * n + bottom)
-    return figure, _axes(figure, left, 10.0, width, PITCH * n)
+    figure = blank(NARROW if narrow else WIDE, 10.0 + PITCH * n + bottom)
+    return figure, axes_at(figure, left, 10.0, width, PITCH * n)
 
 
 def _names(axes: Axes, rows: Sequence[Row], narrow: bool, *, invert: bool = True) -> None:

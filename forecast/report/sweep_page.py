@@ -8,13 +8,12 @@ from functools import partial
 from pathlib import Path
 
 import xarray as xr
-from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from forecast.ledger.cells import guarded
 from forecast.report import sweep_plots as plots
-from forecast.report.html import HERE, Picture, environment
-from forecast.report.sensitivity_page import _picture
+from forecast.report.html import Picture, environment, style
+from forecast.report.pages import picture
 from forecast.report.sweep_text import axes_of, flattened, is_grid, lines
 
 QUANTITIES = ("mean", "lower", "upper", "mcse", "difference", "difference_mcse")
@@ -47,14 +46,14 @@ def write_page(folder: Path, data: xr.Dataset) -> Path:
     for n, label in enumerate(data["headline"].to_numpy(), 1):
         one = data.sel(headline=label)
         mean = one["headline_mean"]
-        drawn = _picture(folder, f"headline-{n}", partial(_drawn, one, names))
+        drawn = picture(folder, f"headline-{n}", partial(_drawn, one, names))
         sections.append(Section(str(label), float(mean.min()), float(mean.max()), drawn))
     shape = plots.shape_of(data)
     text = (
         environment()
         .get_template("sweep.html.j2")
         .render(
-            css=Markup((HERE / "templates" / "report.css").read_text(encoding="utf-8")),  # noqa: S704  # ours
+            css=style(),
             attrs=data.attrs,
             sections=sections,
             names=[f"{label} ({n})" if label != n else n for n, label in names.items()],

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from forecast.report import colours
-from forecast.report.plots import _STYLE, NARROW, WIDE, _axes, _figure
+from forecast.report.plots import NARROW, STYLE, WIDE, axes_at, blank
 from forecast.report.sweep_text import axes_of, is_grid
 from forecast.report.words import percent
 from forecast.types import F64
@@ -64,7 +64,7 @@ def picture(one: xr.Dataset, names: dict[str, str], *, narrow: bool = False) -> 
     narrow
         For a page 400 pixels wide.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         axes = axes_of(one)
         varied = [n for n in axes if one.sizes.get(n, 2) > 1] or axes[:1]
         if not is_grid(one):
@@ -79,8 +79,8 @@ def picture(one: xr.Dataset, names: dict[str, str], *, narrow: bool = False) -> 
 def _lines(one: xr.Dataset, name: str, names: dict[str, str], narrow: bool) -> Figure:
     """Mean by the swept value, in the band from the 5 % to the 95 % quantile over draws."""
     width = NARROW if narrow else WIDE
-    figure = _figure(width, 300.0)
-    axes = _axes(figure, 52.0, 14.0, width - 72.0, 226.0)
+    figure = blank(width, 300.0)
+    axes = axes_at(figure, 52.0, 14.0, width - 72.0, 226.0)
     x, texts = _places(one[name].to_numpy())
     mean, low, high = (one[f"headline_{q}"].to_numpy() for q in ("mean", "lower", "upper"))
     if texts:
@@ -105,17 +105,17 @@ def _maps(one: xr.Dataset, x: str, y: str, rest: list[str], names: dict[str, str
     left, head, foot = 84.0, 26.0 if rest else 10.0, 56.0
     each = (width - 10.0) / columns - left - 8.0
     tall = float(np.clip(one.sizes[y] * 30.0, 90.0, 320.0))
-    figure = _figure(width, rows * (head + tall + foot) + BAR)
+    figure = blank(width, rows * (head + tall + foot) + BAR)
     limits = float(one["headline_mean"].min()), float(one["headline_mean"].max())
     for n, combo in enumerate(combos):
         r, c = divmod(n, columns)
-        axes = _axes(figure, left + c * (each + left + 8.0), head + r * (head + tall + foot), each, tall)
+        axes = axes_at(figure, left + c * (each + left + 8.0), head + r * (head + tall + foot), each, tall)
         panel = one.isel(dict(zip(rest, combo, strict=True)))
         _map(axes, panel, x, y, names, limits, narrow or columns > 1)
         if rest:
             title = "\n".join(f"{names[k]}: {_text(one[k].to_numpy()[i])}" for k, i in zip(rest, combo, strict=True))
             axes.set_title(title if len(rest) == 1 else title.replace("\n", ", "), fontsize=10, loc="left", pad=5.0)
-    _bar(_axes(figure, left, rows * (head + tall + foot) + 4.0, min(320.0, each), 12.0), *limits)
+    _bar(axes_at(figure, left, rows * (head + tall + foot) + 4.0, min(320.0, each), 12.0), *limits)
     return figure
 
 
@@ -163,11 +163,11 @@ def _scatter(one: xr.Dataset, shown: list[str], names: dict[str, str], narrow: b
     rows = -(-len(shown) // columns)
     width, left, tall, foot = NARROW if narrow else WIDE, 52.0, 200.0, 62.0
     each = (width - 8.0) / columns - left - 10.0
-    figure = _figure(width, 10.0 + rows * (tall + foot))
+    figure = blank(width, 10.0 + rows * (tall + foot))
     mean, low, high = (one[f"headline_{q}"].to_numpy() for q in ("mean", "lower", "upper"))
     for n, name in enumerate(shown):
         r, c = divmod(n, columns)
-        axes = _axes(figure, left + c * (each + left + 10.0), 10.0 + r * (tall + foot), each, tall)
+        axes = axes_at(figure, left + c * (each + left + 10.0), 10.0 + r * (tall + foot), each, tall)
         x, texts = _places(one[name].to_numpy())
         axes.vlines(x, low, high, color=colours.RULE, lw=1.0 if len(x) <= 200 else 0.4)
         axes.plot(x, mean, "o", color=BLUE, ms=3.6 if len(x) <= 200 else 2.0, alpha=0.75, mew=0.0)

@@ -1,18 +1,13 @@
 """Scenarios as one HTML page that works offline, with its pictures and figures as files beside it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import xarray as xr
-from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from forecast.report import whatif_plots as plots
-from forecast.report.html import HERE, Picture, environment
-from forecast.report.sensitivity_page import PIXELS, _alone
-from forecast.report.svg import to_svg
+from forecast.report.html import Picture, environment, style
+from forecast.report.pages import kept, picture
 from forecast.report.whatif_rows import Part, between, error, move, parts, shown_label, table
 
 
@@ -45,7 +40,7 @@ def write_page(folder: Path, data: xr.Dataset, top: int) -> Path:
     page.filters |= {"move": move, "error": error}
     page.globals |= {"between": between, "shown_label": shown_label}
     text = page.get_template("whatif.html.j2").render(
-        css=Markup((HERE / "templates" / "report.css").read_text(encoding="utf-8")),  # noqa: S704  # ours
+        css=style(),
         attrs=data.attrs,
         sections=[_section(folder, data, part, top) for part in parts(data)],
         top=top,
@@ -57,28 +52,11 @@ def write_page(folder: Path, data: xr.Dataset, top: int) -> Path:
 
 def _section(folder: Path, data: xr.Dataset, part: Part, top: int) -> Section:
     n = part.number + 1
-    curves = [
-        picture(folder, f"{kind}s-{n}", partial(_curve, data, part.number, kind)) for kind in ("outcome", "cause")
-    ]
-    drawn = picture(folder, f"difference-{n}", lambda narrow: plots.bars(part, top, narrow=narrow))
-    if drawn is None:
-        raise AssertionError("bars are always drawn")
-    return Section(part, plots.errors_in_words(part, top), drawn, *curves)
+    bars = picture(folder, f"difference-{n}", lambda narrow: plots.bars(part, top, narrow=narrow))
+    outcomes, causes = (_curve(folder, data, part.number, kind) for kind in ("outcome", "cause"))
+    return Section(part, plots.errors_in_words(part, top), bars, outcomes, causes)
 
 
-def _curve(data: xr.Dataset, number: int, kind: str, narrow: bool) -> Figure | None:
-    return plots.over_time(data, number, kind, narrow=narrow)
-
-
-def picture(folder: Path, name: str, draw: Callable[[bool], Figure | None]) -> Picture | None:
-    """Draw a picture twice for a page, and write the wide one as files; None where there is nothing to draw."""
-    svgs = []
-    for narrow in (False, True):
-        figure = draw(narrow)
-        if figure is None:
-            return None
-        svgs.append(to_svg(figure, f"{name}-{narrow:d}"))
-        if not narrow:
-            figure.savefig(folder / f"{name}.png", dpi=PIXELS, facecolor="white")
-    (folder / f"{name}.svg").write_text(_alone(svgs[0]), encoding="utf-8")
-    return Picture(*map(Markup, svgs))  # matplotlib escaped the text
+def _curve(folder: Path, data: xr.Dataset, number: int, kind: str) -> Picture | None:
+    wide, narrow = (plots.over_time(data, number, kind, narrow=n) for n in (False, True))
+    return None if wide is None or narrow is None else kept(folder, f"{kind}s-{number + 1}", wide, narrow)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from forecast.report import colours
-from forecast.report.plots import _STYLE, NARROW, WIDE, _axes, _figure, _year_axis, decimal_years
+from forecast.report.plots import NARROW, STYLE, WIDE, axes_at, blank, decimal_years, year_axis
 from forecast.report.whatif_rows import Part, error, move, moved_things, shown_label
 
 CELLS = 6
@@ -27,21 +27,21 @@ def over_time(data: xr.Dataset, number: int, kind: str, *, narrow: bool = False)
     shown = moved_things(data, number, kind, CELLS)
     if not shown:
         return None
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         columns = 1 if narrow else min(3, len(shown))
         rows = -(-len(shown) // columns)
         total, left, gap, head, plot, foot = NARROW if narrow else WIDE, 46.0, 52.0, 40.0, 150.0, 30.0
         width = (total - left - 24.0 - gap * (columns - 1)) / columns
-        figure = _figure(total, rows * (head + plot + foot))
+        figure = blank(total, rows * (head + plot + foot))
         x = decimal_years([d.item() for d in data["time"].to_numpy().astype("datetime64[D]")])
         low, high = _limits(data, number, kind, shown)
         for n, k in enumerate(shown):
             row, column = divmod(n, columns)
             top = row * (head + plot + foot) + head
-            axes = _axes(figure, left + column * (width + gap), top, width, plot)
+            axes = axes_at(figure, left + column * (width + gap), top, width, plot)
             _cell(axes, data, number, kind, k, x)
             axes.set_ylim(low, high)
-            _year_axis(axes, x, width)
+            year_axis(axes, x, width)
             _points_axis(axes)
             label = str(data[f"{kind}_label"].to_numpy()[k])
             title = textwrap.wrap(label, int(width / 6.6), max_lines=2, placeholder=" …")
@@ -77,11 +77,11 @@ def _points_axis(axes: Axes) -> None:
 def bars(part: Part, top: int, *, narrow: bool = False) -> Figure:
     """Draw the difference of each figure with its 90 % interval over draws."""
     rows = part.shown(top)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         left, right, pitch = (152.0, 60.0, 34.0) if narrow else (400.0, 90.0, 30.0)
         total = NARROW if narrow else WIDE
-        figure = _figure(total, 10.0 + pitch * len(rows) + 34.0)
-        axes = _axes(figure, left, 10.0, total - left - right, pitch * len(rows))
+        figure = blank(total, 10.0 + pitch * len(rows) + 34.0)
+        axes = axes_at(figure, left, 10.0, total - left - right, pitch * len(rows))
         for y, r in enumerate(rows):
             colour = GAIN if r.difference > 0 else LOSS
             axes.plot([r.lower, r.upper], [y, y], color=colour, lw=7, alpha=0.3, solid_capstyle="butt")
