@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from forecast.options import ARCHIVE, DEAL, SEED, THREADS
 from forecast.shell import Examples
 
 
@@ -14,21 +15,15 @@ from forecast.shell import Examples
     example="forecast frontier priors/ukraine_2025 --optional export_limits --optional transnistria "
     "--vary promises.neutral_status.binding=false,true --years 5 --out frontier.png",
 )
-@click.argument("deal", type=click.Path(path_type=Path))
+@DEAL
 @click.option("--optional", multiple=True, metavar="CLAUSE", help="A clause or promise that may be left out.")
 @click.option("--vary", multiple=True, metavar="KEY=V1,V2", help="A term, or a parameter, and its values.")
 @click.option("--years", type=float, default=5.0, show_default=True, help="In force so long after the last round.")
 @click.option("--accept-by", metavar="DATE", help="Date of the last round, if another than the deal's.")
 @click.option("--draws", type=click.IntRange(400, 40_000), default=400, show_default=True, help="Posterior draws.")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=1, show_default=True, help="Of the luck.")
-@click.option("--threads", type=click.IntRange(1, 1024), help="Threads; all cores, if left out.")
-@click.option(
-    "--archive",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("outputs"),
-    show_default=True,
-    help="Folder of the archive.",
-)
+@SEED
+@THREADS
+@ARCHIVE
 @click.option("--top", type=click.IntRange(1, 1000), default=20, show_default=True, help="Packages of the front shown.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print every package as CSV instead of tables.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Also draw it, as PNG or SVG.")

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import click
 
+from forecast.options import AS_OF, DEAL
 from forecast.shell import Examples
-
-DEAL = click.argument("deal", type=click.Path(path_type=Path))
 
 
 @click.group()
@@ -16,7 +15,7 @@ def inputs() -> None:
 
 @inputs.command(cls=Examples, example="forecast inputs show priors/teaching --question power_changes")
 @DEAL
-@click.option("--as-of", metavar="DATE", help="Another as-of date than the deal's; nothing known later enters.")
+@AS_OF
 @click.option("--question", "only", multiple=True, metavar="NAME", help="A question or a parameter. May be repeated.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV instead of tables.")
 @click.option("--families", is_flag=True, help="Also fit other families to each answer (slow), the best one first.")

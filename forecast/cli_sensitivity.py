@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from forecast.options import ARCHIVE
 from forecast.shell import Examples
 
 
@@ -13,13 +14,7 @@ from forecast.shell import Examples
     example="forecast sensitivity latest --headline 'Signed by the end of 2026' --top 5 --out sensitivity",
 )
 @click.argument("which", metavar="RUN_OR_DEAL")
-@click.option(
-    "--archive",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("outputs"),
-    show_default=True,
-    help="Folder of the archive.",
-)
+@ARCHIVE
 @click.option(
     "--headline",
     multiple=True,

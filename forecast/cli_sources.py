@@ -4,18 +4,13 @@ from pathlib import Path
 
 import click
 
+from forecast.options import ARCHIVE, RUN
 from forecast.shell import Examples
 
 
 @click.command(cls=Examples, example="forecast sources latest --parameter fighting_resumes --out fighting.png")
-@click.argument("run_id", metavar="RUN")
-@click.option(
-    "--archive",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("outputs"),
-    show_default=True,
-    help="Folder of the archive.",
-)
+@RUN
+@ARCHIVE
 @click.option("--parameter", multiple=True, metavar="ID", help="A parameter; all, if left out. May be repeated.")
 @click.option("--headline", metavar="LABEL", help="The headline whose changes are shown; the first, if left out.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print every figure as CSV instead of a table.")

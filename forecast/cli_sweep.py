@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from forecast.options import ARCHIVE, AS_OF, DEAL, DRAWS, SEED, SIMULATE, THREADS
 from forecast.shell import Examples
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ OPTIONS = [
         help="A dimension of a design: a range, LOW..HIGH/log, a list, or NAME=posterior for the parameter's own "
         "posterior. May be repeated.",
     ),
-    click.option("--as-of", metavar="DATE", help="Another as-of date than the deal's; nothing known later enters."),
+    AS_OF,
     click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one key in all cells."),
     click.option(
         "--paths",
@@ -42,21 +43,11 @@ OPTIONS = [
         show_default=True,
         help="Simulated futures a cell.",
     ),
-    click.option(
-        "--draws", type=click.IntRange(400, 40_000), default=4_000, show_default=True, help="Posterior draws."
-    ),
-    click.option(
-        "--seed", type=click.IntRange(0, 2**63 - 1), default=1, show_default=True, help="Same seed, same bytes."
-    ),
-    click.option(
-        "--archive",
-        type=click.Path(path_type=Path, file_okay=False),
-        default=Path("outputs"),
-        show_default=True,
-        help="Folder of the archive.",
-    ),
-    click.option("--threads", type=click.IntRange(1, 1024), help="Threads; all cores, if left out."),
-    click.option("--simulate", is_flag=True, help="Simulate also where the process is small enough to be solved."),
+    DRAWS,
+    SEED,
+    ARCHIVE,
+    THREADS,
+    SIMULATE,
 ]
 
 
@@ -72,7 +63,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
     example="forecast sweep priors/ukraine_2025 --vary oral_worth=0.2..0.8/4 --vary verification.agreed=true,false\n"
     "forecast sweep priors/teaching --design sobol --cells 64 --over noise=0.5..2/log --over power_changes=posterior",
 )
-@click.argument("deal", type=click.Path(path_type=Path))
+@DEAL
 @options
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Also write a page and pictures to it.")
 @click.option(

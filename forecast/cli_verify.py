@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from forecast.options import ARCHIVE, RUN
 from forecast.shell import Examples
 
 
@@ -27,14 +28,8 @@ def verify() -> None:
 
 
 @verify.command(name="run", cls=Examples, example="forecast verify latest")
-@click.argument("run_id", metavar="RUN")
-@click.option(
-    "--archive",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("outputs"),
-    show_default=True,
-    help="Folder of the archive.",
-)
+@RUN
+@ARCHIVE
 def files(run_id: str, archive: Path) -> None:
     """Check every file of RUN against its manifest."""
     from forecast.errors import ArchiveError

@@ -6,21 +6,9 @@ from typing import Any
 
 import click
 
+from forecast.options import ARCHIVE, AS_OF, DEAL, DRAWS, SEED, THREADS
 from forecast.shell import Examples
 
-_ARCHIVE = click.option(
-    "--archive",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("outputs"),
-    show_default=True,
-    help="Folder of the archive.",
-)
-_AS_OF = click.option("--as-of", metavar="DATE", help="Another as-of date than the deal's; nothing known later enters.")
-_SEED = click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=1, show_default=True, help="Of the luck.")
-_DRAWS = click.option(
-    "--draws", type=click.IntRange(400, 40_000), default=4_000, show_default=True, help="Posterior draws."
-)
-_THREADS = click.option("--threads", type=click.IntRange(1, 1024), help="Threads; all cores, if left out.")
 _TOML = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -29,8 +17,8 @@ _TOML = click.Path(path_type=Path, dir_okay=False)
     example="forecast whatif priors/ukraine_2025 --set promise.binding=true --drop verification "
     "--force us_presidency.2028=change",
 )
-@click.argument("deal", type=click.Path(path_type=Path))
-@_AS_OF
+@DEAL
+@AS_OF
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="A key of the deal file, or a parameter.")
 @click.option("--drop", "drops", multiple=True, metavar="CLAUSE", help="Leave out a clause, a promise, verification.")
 @click.option("--add", "adds", multiple=True, type=_TOML, metavar="FILE.toml", help="Merge tables into the deal.")
@@ -44,11 +32,11 @@ _TOML = click.Path(path_type=Path, dir_okay=False)
     show_default=True,
     help="Simulated futures of each scenario.",
 )
-@_DRAWS
-@_SEED
-@_THREADS
+@DRAWS
+@SEED
+@THREADS
 @click.option("--simulate", is_flag=True, help="Simulate also where the process is small enough to be solved exactly.")
-@_ARCHIVE
+@ARCHIVE
 @click.option("--top", type=click.IntRange(0, 200), default=6, show_default=True, help="Causes and outcomes shown.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print every figure as CSV instead of tables.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Also write a page, pictures and CSV.")
@@ -117,9 +105,9 @@ def whatif(
     show_default=True,
     help="Paths looked at; of a run, those that it has at most.",
 )
-@_DRAWS
-@_SEED
-@_ARCHIVE
+@DRAWS
+@SEED
+@ARCHIVE
 @click.option("--top", type=click.IntRange(0, 200), default=6, show_default=True, help="Causes and outcomes shown.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print every figure as CSV instead of tables.")
 def given(which: str, that: tuple[str, ...], top: int, as_csv: bool, **settings: Any) -> None:

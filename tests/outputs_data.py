@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from forecast.analysis.base_rates import base_rate_table
-from forecast.analysis.storylines import storyline_table
+from forecast.analysis.storylines import storyline_table, storylines
 from forecast.archive import Archive, Run
 from forecast.deal.spec import (
     BaseRate,
@@ -226,7 +226,7 @@ def forecast_tree(n_draw: int = 8, replicates: int = 20, n_time: int = 4, **chan
         draws(n_draw),
         attrs(n_draw, replicates, **changes),
         base_rate_table(p, log, [rate]),
-        storyline_table(p, log, replicates),
+        storyline_table(p, log, storylines(p, log, replicates)),
         made_estimates(p),
     )
 

@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 
 from forecast import schema
-from forecast.analysis.storylines import ARROW, Storyline, months, storylines, tabulated
+from forecast.analysis.storylines import ARROW, Storyline, months, storyline_table, storylines
 from forecast.process.compile import Program
 from forecast.simulate import PathLog
 from forecast.types import F64, I64
@@ -62,7 +62,7 @@ def story_table(program: Program, log: PathLog, replicates: int) -> xr.Dataset:
         family_distance=np.array([f.distance for f in told], np.float64),
         family_also=[ARROW.join(f"{step} ({100 * part:.0f}%)" for step, part in f.also) for f in told],
     )
-    return tabulated(program, log, found).assign(columns.data_vars)
+    return storyline_table(program, log, found).assign(columns.data_vars)
 
 
 def families(found: Sequence[Storyline], most: int = MOST) -> list[Family]:

@@ -42,7 +42,7 @@ class Storyline:
     example: int
 
 
-def storyline_table(program: Program, log: PathLog, replicates: int, top: int = TOP) -> xr.Dataset:
+def storyline_table(program: Program, log: PathLog, found: Sequence[Storyline], top: int = TOP) -> xr.Dataset:
     """Tabulate the most frequent storylines of sampled paths.
 
     Parameters
@@ -51,8 +51,8 @@ def storyline_table(program: Program, log: PathLog, replicates: int, top: int = 
         From `compile_process`.
     log
         Sampled paths, spread evenly over the draws.
-    replicates
-        Paths a draw, for the number of the example.
+    found
+        Their storylines, from `storylines`.
     top
         How many, at most.
 
@@ -62,11 +62,6 @@ def storyline_table(program: Program, log: PathLog, replicates: int, top: int = 
         The group `storylines` of a forecast, most frequent first. Its attributes say what share of the
         sampled paths the rows cover, and how many were left out because their log is not complete.
     """
-    return tabulated(program, log, storylines(program, log, replicates), top)
-
-
-def tabulated(program: Program, log: PathLog, found: Sequence[Storyline], top: int = TOP) -> xr.Dataset:
-    """Tabulate storylines that have been found."""
     rows, n = found[:top], len(log.n_step)
     share = np.array([r.count for r in rows], dtype=np.float64) / max(n, 1)
     as_of = program.process.as_of

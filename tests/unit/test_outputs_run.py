@@ -53,7 +53,7 @@ def tree(program: Program, counts: Counts, log: PathLog) -> xr.DataTree:
         made.draws(),
         made.attrs(program.n_draw, R, seed=SEED),
         base_rate_table(program, log, RATES),
-        storyline_table(program, log, R),
+        storyline_table(program, log, storylines(program, log, R)),
     )
 
 
@@ -125,7 +125,7 @@ def test_same_seed_same_bytes(program: Program, run: Run, tmp_path: Path, log: P
         made.draws(),
         made.attrs(program.n_draw, R, seed=SEED),
         base_rate_table(program, log, RATES),
-        storyline_table(program, log, R),
+        storyline_table(program, log, storylines(program, log, R)),
     )
     other = made.write(Archive(tmp_path / "archive"), again, tmp_path)
     assert other.manifest["files"] == run.manifest["files"]

@@ -165,7 +165,8 @@ def test_a_story_is_traced_back_from_its_ending(chain: Program, path: str, told_
 
 def test_table_is_sorted_cut_and_says_what_it_covers(program: Program) -> None:
     paths = [[(0.5, "collapse")]] * 5 + [[SIGN, (2.0, "fighting")]] * 3 + [[]] * 2
-    table = storyline_table(program, made.log_of(program, paths), 10, top=2)
+    log = made.log_of(program, paths)
+    table = storyline_table(program, log, storylines(program, log, 10), top=2)
     assert list(table["text"].to_numpy()) == ["Talks collapse", "The deal is signed → Fighting resumes"]
     assert list(table["dates"].to_numpy()) == ["Sep 2025", "Jul 2025 → Mar 2027"]
     np.testing.assert_allclose(table["frequency"], [0.5, 0.3])
@@ -176,7 +177,7 @@ def test_table_is_sorted_cut_and_says_what_it_covers(program: Program) -> None:
 def test_a_log_that_is_not_complete_is_left_out_and_counted(program: Program) -> None:
     log = made.log_of(program, [[(0.5, "collapse")], [SIGN, (2.0, "fighting")]])
     log = dataclasses.replace(log, truncated=np.array([False, True]))
-    table = storyline_table(program, log, 10)
+    table = storyline_table(program, log, storylines(program, log, 10))
     assert list(table["text"].to_numpy()) == ["Talks collapse"]
     assert table.attrs["paths_left_out"] == 1
     assert float(table["frequency"][0]) == 0.5
@@ -186,7 +187,8 @@ def test_an_arrow_in_a_label_is_no_step(program: Program) -> None:
     base = made.process()
     hazards = tuple(h.model_copy(update={"label": "Peace → war"}) if h.id == "fighting" else h for h in base.hazards)
     other = compile_process(base.model_copy(update={"hazards": hazards}), made.draws())
-    table = storyline_table(other, made.log_of(other, [[SIGN, (2.0, "fighting")]]), 10)
+    log = made.log_of(other, [[SIGN, (2.0, "fighting")]])
+    table = storyline_table(other, log, storylines(other, log, 10))
     assert str(table["text"][0].item()).split(" → ") == ["The deal is signed", "Peace to war"]
     assert str(table["dates"][0].item()).count(" → ") == 1
 

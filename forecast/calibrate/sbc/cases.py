@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date
 from functools import partial
 from itertools import product
 from typing import Any
@@ -14,7 +13,9 @@ from forecast.calibrate.models import build_model
 from forecast.calibrate.records import Record
 from forecast.calibrate.sbc.worlds import (
     AS_OF,
+    BACK,
     World,
+    answer,
     by_id,
     class_file,
     filled,
@@ -25,7 +26,6 @@ from forecast.calibrate.sbc.worlds import (
     watches,
     weibull_end,
 )
-from forecast.deal.experts import ExpertRow
 from forecast.deal.parameters import Contrast, Parameter
 from forecast.types import F64
 
@@ -220,11 +220,6 @@ QUESTIONS = {"chance": "probability", "risk": "probability", "size": "positive",
 STATED = np.array([[0.5, 0.3, 0.8], [0.4, 0.9, 0.6], [0.3, 0.5, 0.4], [1.5, 0.8, 1.2]])  # (question, expert), link sd
 CENTRES = np.array([-0.4, -2.0, 1.0, 3.0])
 DISAGREEMENT = 0.3
-_BACK: Mapping[str, Callable[[F64], F64]] = {
-    "probability": lambda x: 1.0 / (1.0 + np.exp(-x)),
-    "positive": np.exp,
-    "real": lambda x: x,
-}
 
 
 def experts_prior(n: int, seed: int) -> dict[str, F64]:
@@ -236,7 +231,7 @@ def experts_prior(n: int, seed: int) -> dict[str, F64]:
     rng = np.random.default_rng(seed)
     tau = np.abs(rng.normal(0.0, DISAGREEMENT, n))
     theta = CENTRES + rng.normal(size=(n, len(QUESTIONS)))
-    values = {q: _BACK[scale](theta[:, k]) for k, (q, scale) in enumerate(QUESTIONS.items())}
+    values = {q: BACK[scale](theta[:, k]) for k, (q, scale) in enumerate(QUESTIONS.items())}
     return {"elicited__disagreement": tau, **values, "theta": theta}
 
 
@@ -247,18 +242,11 @@ def experts(truth: Truth, rng: np.random.Generator) -> World:
     sd = np.sqrt(number * STATED**2 + (truth["elicited__disagreement"] * unit[:, None]) ** 2)
     middle = truth["theta"][:, None] + sd * rng.normal(size=STATED.shape)
     rows = [
-        _answer(q, f"Expert {e}", scale, float(middle[k, e]), float(STATED[k, e]))
+        answer(q, f"Expert {e}", scale, float(middle[k, e]), float(STATED[k, e]))
         for k, (q, scale) in enumerate(QUESTIONS.items())
         for e in range(number)
     ]
     return World(by_id(*(Parameter(id=q, label=q, unit="1", experts=q) for q in QUESTIONS)), {}, rows)
-
-
-def _answer(question: str, expert: str, scale: Any, middle: float, sd: float) -> ExpertRow:
-    low, mid, high = _BACK[scale](middle + sd * np.array([-1.6448536269514722, 0.0, 1.6448536269514722]))
-    fields = {"question": question, "expert": expert, "date": date(2019, 6, 1), "asked": "What will it be?"}
-    quantiles = {"p05": float(low), "p50": float(mid), "p95": float(high)}
-    return ExpertRow.model_validate({**fields, **quantiles, "scale": scale, "unit": "1", "why": "made up for a check"})
 
 
 # ---- the registry -------------------------------------------------------------------------------------------

@@ -8,8 +8,7 @@ import numpy as np
 
 from forecast.calibrate.reference_class import ReferenceClass
 from forecast.calibrate.sbc.cases import BASE, SPREAD, TIGHT, Case, Truth, model_of
-from forecast.calibrate.sbc.worlds import World, by_id, class_file, filled, record, taken
-from forecast.deal.experts import ExpertRow
+from forecast.calibrate.sbc.worlds import World, answer, by_id, class_file, filled, record, taken
 from forecast.deal.parameters import Parameter, Reference
 from forecast.types import F64
 
@@ -109,17 +108,7 @@ def sources(truth: Truth, rng: np.random.Generator) -> World:
         classes |= filled(file, [record(0, {}, {"n": float(TRIALS[id_]), "won": won})])
     references = [Reference(**{"class": id_}, transfer_sd=sd) for id_, sd in TRANSFER.items()]
     p = Parameter(id="p", label="p", unit="probability", references=tuple(references), experts="p", rationale="made up")
-    return World(by_id(p), classes, [_answer(float(truth["answer"]))])
-
-
-def _answer(middle: float) -> ExpertRow:
-    low, mid, high = 1.0 / (
-        1.0 + np.exp(-middle - STATED_SD * np.array([-1.6448536269514722, 0.0, 1.6448536269514722]))
-    )
-    fields = {"question": "p", "expert": "Expert", "date": "2019-06-01", "asked": "How likely is it?"}
-    quantiles = {"p05": float(low), "p50": float(mid), "p95": float(high)}
-    more = {"scale": "probability", "unit": "1", "why": "made up for a check"}
-    return ExpertRow.model_validate({**fields, **quantiles, **more})
+    return World(by_id(p), classes, [answer("p", "Expert", "probability", float(truth["answer"]), STATED_SD)])
 
 
 _case = partial(Case, build=model_of)

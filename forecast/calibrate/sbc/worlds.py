@@ -1,6 +1,6 @@
 """Made-up reference classes, and data drawn from known numbers by plain numpy: no code is shared with the models."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -15,6 +15,12 @@ from forecast.deal.experts import ExpertRow
 from forecast.deal.parameters import Parameter, Reference
 from forecast.types import DAYS_PER_YEAR, F64
 
+Z95 = 1.6448536269514722  # standard normal quantile of 0.95
+BACK: Mapping[str, Callable[[F64], F64]] = {
+    "probability": lambda x: 1.0 / (1.0 + np.exp(-x)),
+    "positive": np.exp,
+    "real": lambda x: x,
+}
 AS_OF, KNOWN, START = date(2020, 1, 1), date(2019, 12, 31), date(1990, 1, 1)
 
 
@@ -71,6 +77,13 @@ def taken(id_: str, class_: str, unit: str, where: Mapping[str, str] | None = No
 def by_id(*parameters: Parameter) -> dict[str, Parameter]:
     """Parameters by their ids."""
     return {p.id: p for p in parameters}
+
+
+def answer(question: str, expert: str, scale: str, middle: float, sd: float) -> ExpertRow:
+    """One expert's answer: the 5, 50 and 95% quantiles of a normal on the link scale."""
+    quantiles = dict(zip(("p05", "p50", "p95"), BACK[scale](middle + sd * np.array([-Z95, 0.0, Z95])), strict=True))
+    fields = {"question": question, "expert": expert, "date": date(2019, 6, 1), "asked": "What will it be?"}
+    return ExpertRow.model_validate({**fields, **quantiles, "scale": scale, "unit": "1", "why": "made up for a check"})
 
 
 # ---- spells: a case is watched from `entry` to `leave` (years) and ends at a time after its entry -----------
