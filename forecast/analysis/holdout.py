@@ -6,30 +6,15 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from forecast.calibrate.holdout.score import Score, Total
+from forecast.calibrate.holdout.score import HeldOut, Score, Total
 from forecast.calibrate.reference import class_ids, load_class
 from forecast.deal.words import closest
 from forecast.errors import ReferenceClassError
-
-if TYPE_CHECKING:
-    from forecast.calibrate.holdout.study import HeldOut
-
-
-@dataclass(frozen=True)
-class ClassResult:
-    """One class: its scores, one an event or one for all its categories, and the totals of its outcomes."""
-
-    id: str
-    kind: str
-    title: str
-    scores: tuple[Score, ...]
-    totals: tuple[Total, ...]
-    problems: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -39,7 +24,7 @@ class Holdout:
     until: date
     seed: int
     draws: int
-    classes: tuple[ClassResult, ...]
+    classes: tuple[HeldOut, ...]
     without: Mapping[str, str]
 
 
@@ -86,12 +71,8 @@ def hold_out_classes(
         if isinstance(found, str):
             without[used.id] = found
         else:
-            results.append(_result(found))
+            results.append(found)
     return Holdout(until, seed, draws * chains, tuple(results), without)
-
-
-def _result(found: "HeldOut") -> ClassResult:
-    return ClassResult(found.id, found.kind, found.title, found.scores, found.totals, found.problems)
 
 
 # ---- files ---------------------------------------------------------------------------------------
@@ -116,7 +97,7 @@ def read(file: Path) -> Holdout:
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
         classes = tuple(
-            ClassResult(
+            HeldOut(
                 c["id"],
                 c["kind"],
                 c["title"],

@@ -11,8 +11,8 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from forecast.analysis.holdout import ClassResult, Holdout
-from forecast.calibrate.holdout.score import TOGETHER, Score, Total
+from forecast.analysis.holdout import Holdout
+from forecast.calibrate.holdout.score import TOGETHER, HeldOut, Score, Total
 from forecast.report import colours
 
 HEAD = (
@@ -156,5 +156,5 @@ def _interval(axes: Any, y: int, t: Total) -> None:
     axes.text(1.12, y, f"{t.predicted:.3g}", **right, color=colours.MUTED_INK)
 
 
-def _short(c: ClassResult) -> str:
+def _short(c: HeldOut) -> str:
     return c.id.replace("_", " ")

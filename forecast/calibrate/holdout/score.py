@@ -59,6 +59,18 @@ class Total:
     ratio: float
 
 
+@dataclass(frozen=True)
+class HeldOut:
+    """A class scored on what it had not seen; `problems` are what the gate has to say of its fit."""
+
+    id: str
+    kind: str
+    title: str
+    scores: tuple[Score, ...]
+    totals: tuple[Total, ...]
+    problems: tuple[str, ...]
+
+
 def totals(new: Cells, made: Predictive) -> list[Total]:
     """Compare the total of each outcome with its predictive distribution."""
     result = []

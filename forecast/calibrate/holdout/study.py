@@ -1,7 +1,6 @@
 """One class held out: fitted to what was known on a date, scored on what came later."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date
 
 import pymc as pm
@@ -9,24 +8,12 @@ import pymc as pm
 from forecast.calibrate.fit import fit
 from forecast.calibrate.gate import judge
 from forecast.calibrate.holdout.predict import posterior_of, predict
-from forecast.calibrate.holdout.score import Score, Total, scores, totals
+from forecast.calibrate.holdout.score import HeldOut, scores, totals
 from forecast.calibrate.holdout.split import later_cells, train_of
 from forecast.calibrate.models import add_classes
 from forecast.calibrate.predictor import join
 from forecast.calibrate.reference import ReferenceClass
 from forecast.errors import ReferenceClassError
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """A class scored on what it had not seen; `problems` are what the gate has to say of its fit."""
-
-    id: str
-    kind: str
-    title: str
-    scores: tuple[Score, ...]
-    totals: tuple[Total, ...]
-    problems: tuple[str, ...]
 
 
 def hold_out(
