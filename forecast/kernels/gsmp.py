@@ -310,21 +310,21 @@ def prepare(s, x, w):
 
 
 @inner
-def draw_some(key, left, spare, first, last, d, r, seed):
-    """Make the first two uniforms of hazards and events first … last − 1."""
+def draw_some(key, block, left, spare, first, last, d, r, seed):
+    """Make the pairs of uniforms first … last − 1 that a path begins with."""
     for k in range(first, last):
-        left[k], spare[k] = pair(seed, d, r, key[k], 0)
+        left[k], spare[k] = pair(seed, d, r, key[k], block[k])
 
 
 @inner
-def draw_all(key, left, spare, d, r, seed):
-    """Make the first two uniforms of every hazard and event.
+def draw_all(key, block, left, spare, d, r, seed):
+    """Make the uniforms that a path begins with: two of every hazard, and as many as an event is likely to use.
 
     In two calls: of one alone the compiler makes a part of its caller, where it fails to make vector code of it.
     """
     half = key.size // (2 * VECTOR) * VECTOR
-    draw_some(key, left, spare, 0, half, d, r, seed)
-    draw_some(key, left, spare, half, key.size, d, r, seed)
+    draw_some(key, block, left, spare, 0, half, d, r, seed)
+    draw_some(key, block, left, spare, half, key.size, d, r, seed)
 
 
 @inner
@@ -352,11 +352,12 @@ def event_again(s, w, d, r, event, seed):
     """Make a new exponential for a scheduled event, which has no use for the last one."""
     n, place = w.event_drawn[event] + 1, s.hazards.size + event
     w.event_drawn[event] = n
-    if n & 1 == 0:
+    if 1 < n < s.events[event]["made"]:
+        place = np.int64(s.events[event]["more"]) + (n >> 1)
+    elif n & 1 == 0:
         even, odd = pair(seed, d, r, s.events[event]["key"], n >> 1)
-        w.event_left[event], w.spare[place] = -log(even), -log(odd)
-    else:
-        w.event_left[event] = w.spare[place]
+        w.left[place], w.spare[place] = -log(even), -log(odd)
+    w.event_left[event] = w.left[place] if n & 1 == 0 else w.spare[place]
 
 
 @inner
@@ -406,7 +407,7 @@ def put_back(s, w):
 @inlined
 def begin(s, x, w, d, r, seed):
     """Put the scratch space into the state at the as-of date."""
-    draw_all(s.key, w.left, w.spare, d, r, seed)
+    draw_all(s.key, s.block, w.left, w.spare, d, r, seed)
     exponentials(w.left)
     exponentials(w.spare)
     put_back(s, w)

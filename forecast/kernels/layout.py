@@ -39,8 +39,11 @@ HAZARD = _record(
     key="u8", kind="u4", cond="u4", clock="i4", bin="u4", bin_end="u4", mod="u4", mod_end="u4", memo="u4", state="u4"
 )
 # logit: 1 where branches have logits; once: 1 where whatever is not its rest ends the path or switches it off;
-# memo: first place, or −1 − place of its only entry without a memory.
-EVENT = _record(key="u8", cond="u4", logit="u4", once="u4", branch="u4", branch_end="u4", memo="i4", state="u4")
+# memo: first place, or −1 − place of its only entry without a memory; made: how many of its random numbers are made
+# when a path begins; more: those from the third on are in places more + 1, more + 2, …, two in each.
+EVENT = _record(
+    key="u8", cond="u4", logit="u4", once="u4", branch="u4", branch_end="u4", memo="i4", state="u4", made="u4", more="u4"
+)
 BRANCH = _record(mod="u4", mod_end="u4")
 # In order of time (years) and file, with one at infinity behind.
 CALENDAR = _record(time="f8", event="u4")
@@ -79,7 +82,8 @@ class Structure(NamedTuple):
     groups: Records  # (g,)
     modifiers: Records  # (m,)
     hazards: Records  # (k,)
-    key: U64  # (k + s + padding,) of hazards, then events
+    key: U64  # (pair,) in the random numbers that a path begins with: of hazards, of events, of more of events; padding
+    block: U64  # (pair,) which pair of its key's
     weibull: U32  # the hazards that are Weibull
     bin_edge: F64  # (bins,) lower edge of each age bin, years
     events: Records  # (s,)
@@ -151,9 +155,9 @@ class Work(NamedTuple):
     risks: Records  # (k,)
     risk_words: F64  # the same memory as doubles
     risk_words0: F64  # the risks of the draw at the as-of date
-    first: F64  # (2, k + s + padding) in one piece: the first exponential of each hazard and event, then the second
-    left: F64  # (k + s + padding,) the first of them
-    spare: F64  # (k + s + padding,) the next of each that an even number was drawn of
+    first: F64  # (2, pair) in one piece: the first exponential of each pair, then the second
+    left: F64  # (pair,) the first of them
+    spare: F64  # (pair,) the second of them; of a hazard that has fired, the next one after an even number
     next: F64  # (k + padding,) the time at which a hazard wants to be looked at
     next_bits: I64  # the same memory as integers
     event_state: U32  # (s,) number of the flags that an event reads

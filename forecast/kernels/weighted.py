@@ -158,7 +158,7 @@ def draw_shift(shift, d, group, seed):
 @inlined
 def begin_weighted(s, x, w, z, y, d, number, r, seed):
     """`gsmp.begin`, with Sobol points and boosts; path `number` of the draw takes point r."""
-    draw_all(s.key, w.left, w.spare, d, number, seed)
+    draw_all(s.key, s.block, w.left, w.spare, d, number, seed)
     draw_points(z, w.first, y.shift, r)
     exponentials(w.first)
     put_back(s, w)

@@ -16,6 +16,7 @@ from forecast.kernels.layout import CONSTANT, PIECEWISE, VECTOR, WEIBULL, Record
 from forecast.types import F64, calendar_dates, years_between
 
 MEMO_BITS = 8  # what reads more flags than this is worked out anew each time
+MADE = 16  # random numbers of an event, at most, that are made when a path begins
 EVERY = 0xFFFFFFFF
 
 
@@ -220,27 +221,36 @@ class _Lowering:
         events, n_haz = self.process.scheduled, len(self.process.hazards)
         before = sum(len(h.modifiers) for h in self.process.hazards)
         branches, places = _ranges([len(s.branches) for s in events]), [place for place, _ in self.memory()]
+        once = [all(_stops(s, b) for b in ordered(s)[:-1]) for s in events]
+        dates = [sum(n == event for _, event, _ in calendar) for n in range(len(events))]
+        pairs = [1 if once[n] else min(max(-(-dates[n] // 2), 1), MADE // 2) for n in range(len(events))]
+        more = _ranges([count - 1 for count in pairs])
         rows = [
             (
                 event_key(s.id),
                 self.conditions.add(s.when),
                 int(any(b.logit for b in s.branches)),
-                int(all(_stops(s, b) for b in ordered(s)[:-1])),
+                int(once[n]),
                 *branches[n],
                 places[n_haz + n],
                 _local(self.reads[n_haz + n], self.initially),
+                2 * pairs[n],
+                n_haz + len(events) + more[n][0] - 1,
             )
             for n, s in enumerate(events)
         ]
         mods = _ranges([before, *(len(b.modifiers) for _, b in branches_of(self.process))])[1:]
-        keys = [event_key(name) for name in (*(h.id for h in self.process.hazards), *(s.id for s in events))]
+        keys = [(event_key(name), 0) for name in (*(h.id for h in self.process.hazards), *(s.id for s in events))]
+        keys += [(event_key(s.id), block) for n, s in enumerate(events) for block in range(1, pairs[n])]
+        keys += [(0, 0)] * _padding(len(keys))
         aged = [(s.at_age.age, n, self.clocks[s.at_age.clock]) for n, s in enumerate(events) if s.at_age]
         return {
             "events": _records(layout.EVENT, rows),
             "branches": _records(layout.BRANCH, mods),
             "aged": _records(layout.AGED, aged),
             "calendar": _records(layout.CALENDAR, [*((t, s) for t, s, _ in calendar), (np.inf, len(events))]),
-            "key": np.array([*keys, *[0] * _padding(len(keys))], dtype=np.uint64),
+            "key": np.array([key for key, _ in keys], dtype=np.uint64),
+            "block": np.array([block for _, block in keys], dtype=np.uint64),
         }
 
     def effects(self) -> dict[str, np.ndarray]:
