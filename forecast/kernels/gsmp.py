@@ -312,7 +312,7 @@ def prepare(s, x, w):
 @inner
 def draw_some(key, block, left, spare, first, last, d, r, seed):
     """Make the pairs of uniforms first … last − 1 that a path begins with."""
-    for k in range(first, last):
+    for k in range(U(first), U(last)):  # unsigned: a test for negative places would scatter what vectors can store
         left[k], spare[k] = pair(seed, d, r, key[k], block[k])
 
 
