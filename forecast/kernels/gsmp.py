@@ -12,7 +12,7 @@ event has left as it was is touched. Inputs are trusted (`process.compile` check
 
 import numpy as np
 
-from forecast.kernels.arith import exp, log, pair, power, uniform
+from forecast.kernels.arith import log, pair, power, quick_exp, uniform
 from forecast.kernels.jit import inlined, inner, kernel
 from forecast.kernels.layout import VECTOR, WEIBULL, Draw, Log, Tally
 
@@ -176,7 +176,7 @@ def worth(t, rate):
     x = rate * t
     if x < 1e-3:  # the series; 1 − e^(−x) would lose digits
         return t * (1.0 - x / 2.0 * (1.0 - x / 3.0 * (1.0 - x / 4.0 * (1.0 - x / 5.0))))
-    return (1.0 - exp(-x)) / rate
+    return (1.0 - quick_exp(-x)) / rate
 
 
 @kernel
@@ -212,7 +212,7 @@ def lump(s, x, w, tally, t, i, event):
     """Pay the lump sums of one event."""
     for m in range(s.meters.size):
         if s.meters[m]["cond"] < 0 and s.meters[m]["first"] <= event < s.meters[m]["last"]:
-            now = exp(-x.discount[m] * t)
+            now = quick_exp(-x.discount[m] * t)
             tally.meter_offset[i, m] += now
             w.meter_total[m] += now
 

@@ -13,7 +13,7 @@ likelihood ratio too, which between events is one more exponential.
 
 import numpy as np
 
-from forecast.kernels.arith import exp, log, pair, uniform
+from forecast.kernels.arith import log, pair, quick_exp, uniform
 from forecast.kernels.gsmp import (
     ONE,
     OTHER,
@@ -56,7 +56,7 @@ def fall(rate, dt):
         s = 1.0 - x / 6.0 * (1.0 - x / 7.0)
         span = dt * (1.0 - x / 2.0 * (1.0 - x / 3.0 * (1.0 - x / 4.0 * (1.0 - x / 5.0 * s))))
         return span, 1.0 - rate * span
-    left = exp(-x)
+    left = quick_exp(-x)
     return (1.0 - left) / rate, left
 
 
