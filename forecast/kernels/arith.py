@@ -42,6 +42,7 @@ LG5, LG6, LG7 = 1.818357216161805012e-01, 1.531383769920937332e-01, 1.4798198605
 TABLE = 128
 LOWEST = U(0x3FE6000000000000)  # 11/16
 LN2_128_HI, LN2_128_LO, INV_LN2_128 = LN2_HI / TABLE, LN2_LO / TABLE, INV_LN2 * TABLE
+THIRD, SIXTH, SEVENTH = 1.0 / 3.0, 1.0 / 6.0, 1.0 / 7.0
 WHOLE = 6755399441055744.0  # 1.5·2^52: added and taken away again, it leaves a whole number
 T3, T4, T5, T6, T7, T8, T9, T10, T11, T12, T13 = (1.0 / math.factorial(n) for n in range(3, 14))
 
@@ -176,7 +177,7 @@ def quick_log(x):
     high = k * LN2_HI + LOG_HIGH[n]
     near = high + r
     r2 = r * r
-    tail = (1.0 / 3.0 - r * 0.25) + r2 * ((0.2 - r / 6.0) + r2 * (1.0 / 7.0 - r * 0.125))
+    tail = (THIRD - r * 0.25) + r2 * ((0.2 - r * SIXTH) + r2 * (SEVENTH - r * 0.125))
     return near + (((high - near) + r) + (k * LN2_LO + LOG_LOW[n]) + r2 * (r * tail - 0.5))
 
 
