@@ -1,6 +1,7 @@
 """Random bits against published answers; elementary functions against the C library, in units in the last place."""
 
 import math
+from decimal import Decimal, localcontext
 from itertools import pairwise
 
 import numpy as np
@@ -77,6 +78,27 @@ def test_exp_is_right_to_two_units_in_the_last_place():
     assert arith.exp(-740.0) == pytest.approx(math.exp(-740.0), abs=1e-323)
 
 
+def exact_ulps(got: float, wanted: Decimal) -> float:
+    return float(abs(Decimal(got) - wanted) / Decimal(math.ulp(float(wanted))))
+
+
+def test_the_tables_are_right_to_one_unit_in_the_last_place():
+    """Against 40 digits: next to 1, at every edge of a row, over all exponents."""
+    rng = np.random.default_rng(7)
+    edges = (arith.LOWEST + (np.arange(arith.ROWS + 1) << arith.ROW_BITS)).view(np.float64)
+    near = [1 + rng.normal(0, 10.0**-n, 100) for n in range(2, 15)]
+    x = np.concatenate([edges, np.nextafter(edges, 0), *near, 10 ** rng.uniform(-307, 308, 500), rng.random(500)])
+    y = np.concatenate([rng.uniform(-700, 700, 500), rng.normal(0, 1, 500), rng.normal(0, 1e-9, 100)])
+    with localcontext() as context:
+        context.prec = 40
+        assert max(exact_ulps(arith.quick_log(v), Decimal(v).ln()) for v in x.tolist() if v != 1.0) <= 1
+        assert max(exact_ulps(arith.quick_exp(v), Decimal(v).exp()) for v in y.tolist()) <= 1
+    assert arith.quick_log(1.0) == 0.0
+    assert arith.quick_exp(0.0) == 1.0
+    assert arith.quick_exp(-740.0) == arith.exp(-740.0)
+    assert arith.quick_exp(1000.0) == math.inf
+
+
 def test_power_is_right_to_the_units_in_the_last_place_that_it_states():
     rng = np.random.default_rng(3)
     x = 10 ** rng.uniform(-12, 12, 40_000)
@@ -85,6 +107,7 @@ def test_power_is_right_to_the_units_in_the_last_place_that_it_states():
     assert len(pairs) > 35_000
     assert max(ulps(arith.power(a, b), a**b) / (2 + 2 * abs(b * math.log(a))) for a, b in pairs) <= 1
     assert arith.power(0.0, 0.5) == 0.0
+    assert arith.power(5e-324, 0.5) == pytest.approx(math.sqrt(5e-324), rel=1e-15)
     assert arith.power(1.0, 7.3) == 1.0
     assert arith.power(0.3, 1.0) == pytest.approx(0.3, rel=3e-16)
 
@@ -105,6 +128,8 @@ def test_the_compiler_changes_no_bit():
         assert arith.exp(v) == arith.exp.py_func(v)
         assert arith.exp(-v) == arith.exp.py_func(-v)
         assert arith.power(v, 0.4) == arith.power.py_func(v, 0.4)
+        assert arith.quick_log(v) == arith.quick_log.py_func(v)
+        assert arith.quick_exp(v) == arith.quick_exp.py_func(v)
     for n in range(500):
         args = (arith.U(0x1234_5678_9ABC_DEF0 + n), n % 7, n, arith.U(3 * n), n % 5)
         assert arith.uniform(*args) == arith.uniform.py_func(*args)
