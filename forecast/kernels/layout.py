@@ -42,7 +42,16 @@ HAZARD = _record(
 # memo: first place, or −1 − place of its only entry without a memory; made: how many of its random numbers are made
 # when a path begins; more: those from the third on are in places more + 1, more + 2, …, two in each.
 EVENT = _record(
-    key="u8", cond="u4", logit="u4", once="u4", branch="u4", branch_end="u4", memo="i4", state="u4", made="u4", more="u4"
+    key="u8",
+    cond="u4",
+    logit="u4",
+    once="u4",
+    branch="u4",
+    branch_end="u4",
+    memo="i4",
+    state="u4",
+    made="u4",
+    more="u4",
 )
 BRANCH = _record(mod="u4", mod_end="u4")
 # In order of time (years) and file, with one at infinity behind.
