@@ -2,11 +2,13 @@
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
+from forecast import cli_run
 from forecast.cli_sweep import Progress, design_of, options, say, show
 from forecast.errors import ForecastError
 from forecast.shell import run_app
@@ -56,6 +58,24 @@ def forecast(deals: tuple[str, ...], **options: Any) -> None:
     run = forecast_deals if has_server() else forecast_deals.fn
     for id_ in run(deals=list(deals), **options):
         click.echo(id_)
+
+
+@app.command()
+@click.argument("deal", type=click.Path(path_type=Path))
+@cli_run.options
+def run(dask: str | None, **given: Any) -> None:
+    """Forecast DEAL, its paths counted on Dask workers with --dask.
+
+    Example: forecast-flow run priors/ukraine_2025 --paths 10000000 --dask local:2
+    """
+    if dask is None:
+        from forecast.pipeline import run_forecast
+
+        cli_run.forecast_and_print(run_forecast, "forecast-flow", **given)
+        return
+    from flows.forecast import run_on_dask
+
+    cli_run.forecast_and_print(partial(run_on_dask, dask), "forecast-flow", **given)
 
 
 @app.command()

@@ -1,15 +1,17 @@
 """The flow `forecast`: every deal that it is given, one after the other, as of one date."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from prefect import flow, task
 from prefect.context import FlowRunContext
 
+from flows.blocks import on_dask
 from flows.common import call, is_transient, settings_of
 from forecast.deal.overrides import as_of_override
 from forecast.errors import ForecastError, HeldError
-from forecast.inputs import load
-from forecast.pipeline import run_forecast
+from forecast.inputs import Inputs, load
+from forecast.pipeline import Progress, RunResult, RunSettings, run_forecast, silent
 
 
 @task(
@@ -50,3 +52,18 @@ def forecast_deals(
     if failures:
         raise ForecastError("\n".join(failures))
     return runs
+
+
+def run_on_dask(where: str, inputs: Inputs, settings: RunSettings, progress: Progress = silent) -> RunResult:
+    """Forecast one deal with its paths counted on Dask workers, one task a block of draws.
+
+    The same bytes as `run_forecast` gives in this process.
+
+    Parameters
+    ----------
+    where
+        `local`, `local:N` or `tcp://HOST:PORT`, whose workers must see the archive under the same path.
+    inputs, settings, progress
+        As of `run_forecast`.
+    """
+    return on_dask("run", partial(run_forecast, inputs, settings, progress), where, settings.threads, settings.archive)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 STARTS_IN = 180  # seconds, at most, in which a Prefect server starts
-_WHERE = re.compile(r"local(:(?P<n>\d{1,3}))?|(tcp|tls)://[^\s]+")
+_WHERE = re.compile(r"local(:(?P<n>\d{1,3}))?|(tcp|tls)://(?P<host>\[[0-9a-fA-F:.]+\]|[\w.-]+):(?P<port>\d{1,5})")
 
 
 def workers_of(where: str) -> int | None:
@@ -27,7 +27,7 @@ def workers_of(where: str) -> int | None:
         It is none of these.
     """
     found = _WHERE.fullmatch(where)
-    if found is None or found["n"] == "0":
+    if found is None or (found["n"] and not int(found["n"])) or not 0 < int(found["port"] or 1) < 65_536:
         raise ForecastError(f"--dask {where!r}: write local, local:N (N processes of this machine) or tcp://HOST:PORT")
     if not where.startswith("local"):
         return None

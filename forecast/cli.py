@@ -1,6 +1,5 @@
 """The command line: one command a pipeline call, one clear line an error."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,13 +8,13 @@ import click
 
 from forecast.cli_frontier import frontier
 from forecast.cli_inputs import inputs
+from forecast.cli_run import run
 from forecast.cli_sensitivity import sensitivity
 from forecast.cli_sources import sources
 from forecast.cli_sweep import sweep
 from forecast.cli_verify import verify
 from forecast.cli_whatif import given, whatif
-from forecast.errors import HeldError
-from forecast.options import ARCHIVE, AS_OF, DEAL, DRAWS, RUN, SEED, SET, SIMULATE, THREADS
+from forecast.options import ARCHIVE, AS_OF, DEAL, RUN, SET
 from forecast.shell import Examples, run_app
 
 
@@ -30,6 +29,7 @@ def app() -> None:
 
 app.add_command(frontier)
 app.add_command(inputs)
+app.add_command(run)
 app.add_command(sensitivity)
 app.add_command(sources)
 app.add_command(sweep)
@@ -43,46 +43,6 @@ def command(example: str) -> Callable[[Callable[..., Any]], click.Command]:
     return app.command(name=example.split()[1], cls=Examples, example=example)
 
 
-@command("forecast run priors/ukraine_2025 --paths 1000000")
-@DEAL
-@AS_OF
-@SET
-@SEED
-@ARCHIVE
-@click.option(
-    "--paths",
-    type=click.IntRange(1_000, 2_000_000_000),
-    default=1_000_000,
-    show_default=True,
-    help="Simulated futures.",
-)
-@click.option(
-    "--precision",
-    type=float,
-    default=None,
-    help="Take as many draws and weighted paths as bring every headline to this standard error (0.002).",
-)
-@DRAWS
-@THREADS
-@SIMULATE
-@click.option("--allow-held", is_flag=True, help="Exit with 0 even if the calibration fails its checks.")
-@click.option("--quiet", is_flag=True, help="Print the run's id only.")
-def run(
-    deal: Path, as_of: str | None, overrides: tuple[str, ...], quiet: bool, allow_held: bool, **settings: Any
-) -> None:
-    """Calibrate, simulate, archive and report a forecast of DEAL."""
-    from forecast.console import Console
-    from forecast.inputs import load
-    from forecast.pipeline import RunSettings, run_forecast
-
-    console = Console(quiet=quiet)
-    loaded = load(deal, _overrides(overrides, as_of))
-    result = run_forecast(loaded, RunSettings(command=_command_line(), **settings), progress=console.progress)
-    console.print_run(result)
-    if result.held and not allow_held:
-        raise HeldError(f"{result.id}: held, not published:\n" + "\n".join(f"  {p}" for p in result.held))
-
-
 @command("forecast check priors/ukraine_2025")
 @DEAL
 @SET
@@ -90,9 +50,10 @@ def run(
 def check(deal: Path, overrides: tuple[str, ...], as_of: str | None) -> None:
     """Read DEAL and say everything that is wrong with it."""
     from forecast.deal.expand import expand
+    from forecast.deal.overrides import parse_changes
     from forecast.inputs import load
 
-    read = load(deal, _overrides(overrides, as_of))
+    read = load(deal, parse_changes(overrides, as_of))
     loaded = read.deal
     process = expand(loaded)
     counts = {
@@ -127,9 +88,10 @@ def explain(deal: Path, overrides: tuple[str, ...], as_of: str | None, level: st
     from forecast.deal.describe import deal_sentences, process_sentences
     from forecast.deal.diagram import diagram_svg, diagram_text
     from forecast.deal.expand import expand
+    from forecast.deal.overrides import parse_changes
     from forecast.inputs import load
 
-    loaded = load(deal, _overrides(overrides, as_of)).deal
+    loaded = load(deal, parse_changes(overrides, as_of)).deal
     process = expand(loaded)
     click.echo(f"{loaded.file.deal.title}, as of {loaded.as_of}, to {loaded.horizon}\n")
     click.echo(diagram_text(process) + "\n")
@@ -204,22 +166,6 @@ def replay(run_id: str, archive: Path, number: int) -> None:
 
     for line in replay_path(run_id, archive, number):
         click.echo(line)
-
-
-def _overrides(pairs: tuple[str, ...], as_of: str | None) -> dict[str, Any]:
-    from forecast.deal.overrides import as_of_override, parse_value
-
-    result: dict[str, Any] = {}
-    for text in pairs:
-        key, equals, value = text.partition("=")
-        if not equals or not key.strip():
-            raise click.UsageError(f"--set {text!r}: write KEY=VALUE, e.g. verification.agreed=false")
-        result[key.strip()] = parse_value(value.strip())
-    return {**result, **as_of_override(as_of)}
-
-
-def _command_line() -> str:
-    return " ".join(["forecast", *sys.argv[1:]])
 
 
 def main() -> None:

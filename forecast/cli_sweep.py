@@ -1,6 +1,5 @@
 """`forecast sweep …`: a deal in every cell of a grid or design."""
 
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from forecast.options import ARCHIVE, AS_OF, DEAL, DRAWS, SEED, SIMULATE, THREADS
-from forecast.shell import Examples
+from forecast.shell import Examples, by_flow
 
 if TYPE_CHECKING:
     from forecast.analysis.design import Design
@@ -77,7 +76,7 @@ def sweep(deal: Path, out: Path | None, dask: str | None, archive: Path, **given
     It can be stopped at any time; the same command goes on where it was, and gives the same bytes.
     """
     if dask is not None:
-        _by_flow()
+        by_flow()
     from forecast.deal.overrides import parse_changes
     from forecast.inputs import load
     from forecast.pipeline import RunSettings
@@ -145,8 +144,3 @@ class Progress:
         elif done >= total or (new and now - self.said >= EVERY):
             self.said = now
             click.echo(text, err=True)
-
-
-def _by_flow() -> None:
-    """Hand over to the flow: the library knows neither Prefect nor Dask."""
-    os.execv(sys.executable, [sys.executable, "-m", "flows", *sys.argv[1:]])  # noqa: S606  # our own module, no shell

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from forecast.coordinates import Coordinate, Coordinates, flag_of, sobol_points
 from forecast.errors import ForecastError
 from forecast.kernels.layout import WEIBULL, Score, Scoring
 from forecast.kernels.weighted import weigh_draws
@@ -24,7 +25,6 @@ from forecast.simulate import scratch
 from forecast.types import F64
 
 GROUPS = 2  # of paths of a draw, independent of each other: their difference tells the Monte Carlo error
-DIMS = 64  # Sobol coordinates; luck beyond them is plain
 CANDIDATES = 8.0  # how many times as often a Weibull hazard that ends the path is tried
 BLOCK = 1024  # paths a block, in whole draws
 RAREST, MOST = 0.2, 1e6  # limits of boosts and tilts: making things much rarer would leave heavy tails
@@ -104,6 +104,7 @@ def estimate(
     threads: int | None = None,
     sampling: Sampling | None = None,
     sobol: bool = True,
+    dealt: Sequence[Coordinate] | None = None,
 ) -> Estimates:
     """Estimate every cause, every outcome class and some flags at a few times.
 
@@ -123,6 +124,8 @@ def estimate(
         From `plain_sampling`, if None.
     sobol
         Spread the luck evenly. Without it paths are independent.
+    dealt
+        What each Sobol coordinate stands for; the program's own, if None.
 
     Raises
     ------
@@ -131,7 +134,7 @@ def estimate(
     """
     times = _checked(program, times, flags)
     each = 1 << max(0, (-(-max(replicates, GROUPS) // GROUPS) - 1).bit_length())
-    scoring = _scoring(program, times, flags, sampling or plain_sampling(program), each if sobol else 0)
+    scoring = _scoring(program, times, flags, sampling or plain_sampling(program), each if sobol else 0, dealt)
     total, square, _ = _weigh(program, scoring, seed, each, threads)
     paths = program.n_draw * GROUPS * each
     hits, squares = total.sum(axis=(0, 1)), square.sum(axis=0)
@@ -148,12 +151,13 @@ def estimate_each(
     replicates: int = 128,
     threads: int | None = None,
     sobol: bool = True,
+    coordinates: Coordinates | None = None,
 ) -> Estimates:
     """Estimate some quantities at a few times, each on the paths that suit it.
 
     What a flag decides that nothing clears, as a signature does, is estimated on paths that end where it is set
     (`process.decided`); the rest as by `estimate`. Differences of the results are paired as ever, if both programs
-    are of the same process.
+    have the same events, or coordinates that were dealt out to both.
 
     Parameters
     ----------
@@ -161,10 +165,13 @@ def estimate_each(
         As of `estimate`; every part has as many paths.
     names
         Quantities, (kind, name) each: kind is cause, outcome or state. The result has them in this order.
+    coordinates
+        From `coordinates_of` this and the programs that it is compared with; its own, if None.
     """
     how: dict[str, Any] = {"seed": seed, "times": times, "replicates": replicates, "threads": threads, "sobol": sobol}
     found: dict[tuple[str, str], tuple[Estimates, int]] = {}
     for part in parts_of(program, names):
+        how["dealt"] = None if coordinates is None else coordinates.dealt[flag_of(part.program)]
         e = estimate(part.program, flags=[name for kind, name in part.names if kind == "state"], **how)
         found |= {q: (e, e.column(*q)) for q in part.names}
     columns = [found[q] for q in names]
@@ -286,11 +293,18 @@ def _names(program: Program, flags: Sequence[str]) -> tuple[tuple[str, str], ...
     )
 
 
-def _scoring(program: Program, times: F64, flags: Sequence[str], sampling: Sampling, points: int) -> Scoring:
+def _scoring(
+    program: Program,
+    times: F64,
+    flags: Sequence[str],
+    sampling: Sampling,
+    points: int,
+    dealt: Sequence[Coordinate] | None = None,
+) -> Scoring:
     s = program.structure
     n_cause, n_class = len(program.causes), len(program.outcomes)
     ends = s.effects["end"][: len(s.hazards)] >= 0
-    table, place = _points(program, ends, points)
+    table, place = sobol_points(program, points, dealt)
     touches, fates = _touches(program, sampling, flags)
     special = (s.effects["end"][len(s.hazards) :] >= 0) | (sampling.tilt != 1.0)
     return Scoring(
@@ -309,25 +323,6 @@ def _scoring(program: Program, times: F64, flags: Sequence[str], sampling: Sampl
         fates=fates,
         special=np.array([special[e["branch"] : e["branch_end"]].any() for e in s.events], dtype=np.bool_),
     )
-
-
-def _points(program: Program, ends: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sobol points (n, dim), and the exponentials that they stand for.
-
-    The first coordinates, which are the most even, go to the first exponential of each scheduled event and of each
-    hazard that is sampled; then come the second ones.
-    """
-    s = program.structure
-    n_haz, padded = len(s.hazards), len(s.key)
-    sampled = [k for k in range(n_haz) if not ends[k] or s.hazards["kind"][k] == WEIBULL]
-    chance = [n_haz + n for n, e in enumerate(s.events) if e["branch_end"] - e["branch"] > 1]
-    place = [*chance, *sampled, *(padded + k for k in (*chance, *sampled))][:DIMS] if n else []
-    if not place:
-        return np.zeros((0, 0), np.uint64), np.zeros(0, np.int64)
-    from scipy.stats import qmc  # noqa: PLC0415  half a second that only an estimate needs
-
-    table = qmc.Sobol(len(place), scramble=False, bits=52).random(n) * 2.0**52
-    return np.ascontiguousarray(table.astype(np.uint64)), np.array(place, dtype=np.int64)
 
 
 def _touches(program: Program, sampling: Sampling, flags: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import partial
@@ -21,6 +22,7 @@ from forecast.analysis.pull import pull_table
 from forecast.analysis.sensitivity.headlines import headlines_of
 from forecast.analysis.story import tell
 from forecast.archive import Archive, Run
+from forecast.blockstore import Blocks
 from forecast.calibrate.beliefs import beliefs
 from forecast.calibrate.cooke import elicitation_notes, panel_of
 from forecast.calibrate.fit import Calibration, calibrate, draws_of, read_fit
@@ -40,6 +42,7 @@ from forecast.refine import PATHS, Wanted, estimates_dataset, exact_figures, fig
 from forecast.report.tables import headlines
 from forecast.schema import EXACT, SIMULATED
 from forecast.simulate import Counts, record_paths, simulate
+from forecast.spread import Count, spread
 from forecast.types import F64, I64, monthly_grid, years_between
 
 type Progress = Callable[[str, int, int], None]
@@ -122,11 +125,17 @@ def calibrate_deal(
 
 
 def simulate_deal(
-    inputs: Inputs, draws: Draws, settings: RunSettings, attrs: Mapping[str, Any], progress: Progress = silent
+    inputs: Inputs,
+    draws: Draws,
+    settings: RunSettings,
+    attrs: Mapping[str, Any],
+    progress: Progress = silent,
+    count: Count | None = None,
 ) -> tuple[Program, xr.DataTree]:
     """Simulate a deal for given draws of its parameters; return its program and its Forecast.
 
     Where the process is small, its probabilities are computed instead, and only the paths that are kept are simulated.
+    `count` counts the paths elsewhere than in this process (`spread.spread`).
     """
     program = compile_process(expand(inputs.deal), draws)
     grid, seed, threads = _grid(inputs), settings.seed, settings.threads
@@ -137,6 +146,8 @@ def simulate_deal(
     counts: Counts | ExactForecasts
     if planned is not None:
         counts = solve_plan(program, planned, threads=threads, progress=partial(progress, "solve"))
+    elif count is not None:
+        counts = count(program, replicates, grid)
     else:
         counts = simulate(
             program,
@@ -186,10 +197,16 @@ def kept_draws(calibration: Calibration, n: int) -> I64:
     return np.linspace(0, sizes["chain"] * sizes["draw"] - 1, n).round().astype(np.int64)
 
 
-def run_forecast(inputs: Inputs, settings: RunSettings | None = None, progress: Progress = silent) -> RunResult:
+def run_forecast(
+    inputs: Inputs,
+    settings: RunSettings | None = None,
+    progress: Progress = silent,
+    blocks: Blocks | None = None,
+) -> RunResult:
     """Calibrate, simulate, archive and report one deal.
 
-    A run whose calibration fails the gate is written and marked held; `held` says why.
+    A run whose calibration fails the gate is written and marked held; `held` says why. With `blocks`, paths are counted
+    in blocks of draws (`spread.compute_block`) that it has computed wherever it likes; the result is the same bytes.
     """
     settings = settings or RunSettings()
     deal = inputs.deal
@@ -203,16 +220,13 @@ def run_forecast(inputs: Inputs, settings: RunSettings | None = None, progress: 
         if settings.n_draw > draws.n_draw:
             calibration, gate = calibrate_deal(inputs, settings, progress)
             draws = used_draws(inputs, calibration, settings)
-    program, tree = simulate_deal(inputs, draws, settings, provenance(inputs, settings, calibration, gate), progress)
-    tree["sources"] = xr.DataTree(_sources(inputs, calibration, draws, tree))
-    if gate.checks is not None:
-        tree["checks"] = xr.DataTree(gate.checks)
-    description = describe(deal)
-
-    def add_report(folder: Path) -> None:
-        _write_report(folder / "report.html", tree, description, inputs, calibration, gate)
-
-    run = archive.write_run(tree, inputs.files, {str(k): v for k, v in tree.attrs.items()}, add_report)
+    attrs = provenance(inputs, settings, calibration, gate)
+    with _counting(inputs, draws, settings, progress, blocks) as count:
+        program, tree = simulate_deal(inputs, draws, settings, attrs, progress, count)
+        tree["sources"] = xr.DataTree(_sources(inputs, calibration, draws, tree))
+        if gate.checks is not None:
+            tree["checks"] = xr.DataTree(gate.checks)
+        run = _archived(archive, tree, inputs, calibration, gate)
     progress("write", 1, 1)
     return RunResult(
         id=run.id,
@@ -225,6 +239,26 @@ def run_forecast(inputs: Inputs, settings: RunSettings | None = None, progress: 
         held=gate.problems,
         notes=(*notes, *inputs.not_yet_known, *program.notes, *elicitation_notes(deal), *gate.notes),
     )
+
+
+def _counting(
+    inputs: Inputs, draws: Draws, settings: RunSettings, progress: Progress, blocks: Blocks | None
+) -> AbstractContextManager[Count | None]:
+    """What counts paths: blocks of draws wherever they are computed, or (None) this process."""
+    if blocks is None:
+        return nullcontext()
+    folder, told = Archive(settings.archive).runs, partial(progress, "simulate")
+    return spread(inputs, draws, folder, seed=settings.seed, blocks=blocks, progress=told)
+
+
+def _archived(archive: Archive, tree: xr.DataTree, inputs: Inputs, calibration: Calibration, gate: GateReport) -> Run:
+    """Write a run with its report."""
+    description = describe(inputs.deal)
+
+    def add_report(folder: Path) -> None:
+        _write_report(folder / "report.html", tree, description, inputs, calibration, gate)
+
+    return archive.write_run(tree, inputs.files, {str(k): v for k, v in tree.attrs.items()}, add_report)
 
 
 def _sources(inputs: Inputs, calibration: Calibration, draws: Draws, tree: xr.DataTree) -> xr.Dataset:

@@ -11,6 +11,7 @@ import xarray as xr
 
 from forecast.analysis.scenarios import FOLDER, HEADLINE, KIND, Asked, Evaluated, Row, assemble, problems
 from forecast.archive import Archive
+from forecast.coordinates import Coordinates, coordinates_of
 from forecast.deal.describe import describe
 from forecast.deal.expand import expand
 from forecast.deal.scenario import Scenario
@@ -20,6 +21,7 @@ from forecast.estimate import GROUPS, estimate_each
 from forecast.inputs import Inputs
 from forecast.pipeline import Progress, RunSettings, calibrate_deal, provenance, silent, used_draws
 from forecast.process.compile import Program, compile_process
+from forecast.process.decided import Quantity
 from forecast.process.forward import solve_plan
 from forecast.process.plan import Planned
 from forecast.process.small import small
@@ -129,12 +131,13 @@ def evaluate(
     """Evaluate programs alike: exactly where all of them are small, else by weighted and by counted paths."""
     planned = [None if settings.simulate else small(p, window.grid) for p in programs]
     solvable = [p for p in planned if p is not None]
+    coordinates = coordinates_of(programs, [_names(p, window) for p in programs])
     found: list[Evaluated] = []
     for n, program in enumerate(programs):
         if len(solvable) == len(programs):
             found.append(_solved(program, solvable[n], window, settings))
         else:
-            found.append(_simulated(program, window, settings))
+            found.append(_simulated(program, window, settings, coordinates))
         progress("compare", n + 1, len(programs))
     return found
 
@@ -153,8 +156,8 @@ def _solved(program: Program, planned: Planned, window: _Window, settings: RunSe
     return Evaluated(figures, np.full(len(window.asked), np.inf), *curves)
 
 
-def _simulated(program: Program, window: _Window, settings: RunSettings) -> Evaluated:
-    figures, ess = _weighted(program, window, settings)
+def _simulated(program: Program, window: _Window, settings: RunSettings, coordinates: Coordinates) -> Evaluated:
+    figures, ess = _weighted(program, window, settings, coordinates)
     each = max(1, settings.replicates // GROUPS)
     count = partial(simulate, program, replicates=each, grid=window.grid, threads=settings.threads)
     counts = [count(seed=s) for s in (settings.seed, settings.seed ^ SECOND)]
@@ -165,12 +168,20 @@ def _simulated(program: Program, window: _Window, settings: RunSettings) -> Eval
     return Evaluated(figures, ess, *curves)
 
 
-def _weighted(program: Program, window: _Window, settings: RunSettings) -> tuple[F64, F64]:
-    """Figures by weighted paths: group means (draw, group, figure) and effective paths (figure,)."""
+def _key(a: Asked) -> Quantity:
+    return KINDS[a.variable], a.name
+
+
+def _names(program: Program, window: _Window) -> list[Quantity]:
+    """What is asked for and this program has."""
     there = {"cause": program.causes, "outcome": program.outcomes, "state": program.flags}
-    keys = [(KINDS[a.variable], a.name) for a in window.asked]
+    return sorted({(kind, name) for kind, name in map(_key, window.asked) if name in there[kind]})
+
+
+def _weighted(program: Program, window: _Window, settings: RunSettings, coordinates: Coordinates) -> tuple[F64, F64]:
+    """Figures by weighted paths: group means (draw, group, figure) and effective paths (figure,)."""
+    keys, names = [_key(a) for a in window.asked], _names(program, window)
     times = sorted({years_between(program.process.as_of, a.day) for a in window.asked})
-    names = sorted({k for k in keys if k[1] in there[k[0]]})
     found = estimate_each(
         program,
         names,
@@ -178,6 +189,7 @@ def _weighted(program: Program, window: _Window, settings: RunSettings) -> tuple
         times=times,
         replicates=settings.weighted_replicates,
         threads=settings.threads,
+        coordinates=coordinates,
     )
     figures, ess = np.zeros((program.n_draw, GROUPS, len(keys))), np.zeros(len(keys))
     for n, (key, a) in enumerate(zip(keys, window.asked, strict=True)):

@@ -1,5 +1,6 @@
 """How a command line ends: with its result, or with one clear line an error and an exit code."""
 
+import os
 import sys
 from typing import Any
 
@@ -40,3 +41,8 @@ def run_app(app: click.Group, name: str) -> None:
         for line in str(err).splitlines():
             click.echo(f"{name}: error: {line}" if not line.startswith(" ") else line, err=True)
         sys.exit(getattr(err, "exit_code", 2))
+
+
+def by_flow() -> None:
+    """Hand over to the flow of the same name: the library knows neither Prefect nor Dask."""
+    os.execv(sys.executable, [sys.executable, "-m", "flows", *sys.argv[1:]])  # noqa: S606  # our own module, no shell

@@ -66,8 +66,9 @@ def simulate(
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     cancel: Event | None = None,
+    draws: slice = slice(None),
 ) -> Counts:
-    """Simulate `replicates` paths for each draw of a program.
+    """Simulate `replicates` paths for each draw of a program, or for some of its draws.
 
     Parameters
     ----------
@@ -85,20 +86,23 @@ def simulate(
         Called with (draws done, draws in all).
     cancel
         Set it from another thread to stop; then `ForecastError` is raised.
+    draws
+        Those to simulate, one after the other; the results of several calls, put end to end, equal those of one.
     """
-    total = program.n_draw
+    start, stop, _ = draws.indices(program.n_draw)
+    total = stop - start
     grid = np.ascontiguousarray(grid, dtype=np.float64)
     _check_numbers(replicates, seed)
     _check_grid(program, grid)
     arrays = _allocate(program, len(grid), total)
     size = max(1, BLOCK // replicates)
-    blocks = [(d, min(d + size, total)) for d in range(0, total, size)]
+    blocks = [(d, min(d + size, stop)) for d in range(start, stop, size)]
     n_threads = threads or getattr(os, "process_cpu_count", os.cpu_count)() or 1
 
     def work(first: int, last: int) -> int:
         if cancel is not None and cancel.is_set():
             return 0
-        _run(program, arrays, grid, _jobs(first, last, replicates), seed)
+        _run(program, arrays, grid, _jobs(first, last, replicates, start), seed)
         return last - first
 
     done = 0
@@ -116,18 +120,7 @@ def simulate(
             raise
     if done < total:
         raise ForecastError("the simulation was cancelled")
-    return _counts(program, arrays, grid, replicates, slice(0, total))
-
-
-def simulate_block(program: Program, *, seed: int, replicates: int, grid: F64, draws: slice) -> Counts:
-    """Simulate some draws only; blocks put end to end equal `simulate` to the bit."""
-    grid = np.ascontiguousarray(grid, dtype=np.float64)
-    _check_numbers(replicates, seed)
-    _check_grid(program, grid)
-    first, last, _ = draws.indices(program.n_draw)
-    arrays = _allocate(program, len(grid), program.n_draw)
-    _run(program, arrays, grid, _jobs(first, last, replicates), seed)
-    return _counts(program, arrays, grid, replicates, slice(first, last))
+    return _counts(program, arrays, grid, replicates, slice(start, stop))
 
 
 def record_paths(program: Program, *, seed: int, paths: I64, replicates: int, max_steps: int = 128) -> PathLog:
@@ -218,10 +211,11 @@ def scratch(program: Program) -> Work:
     )
 
 
-def _jobs(first: int, last: int, replicates: int) -> Records:
-    """All replicates of some draws, each draw in its own row."""
+def _jobs(first: int, last: int, replicates: int, start: int) -> Records:
+    """All replicates of some draws, each draw in its own row; draw `start` has row 0."""
     jobs = np.zeros(last - first, JOB)
-    jobs["draw"] = jobs["row"] = np.arange(first, last)
+    jobs["draw"] = np.arange(first, last)
+    jobs["row"] = jobs["draw"] - start
     jobs["last"] = replicates
     return jobs
 
@@ -261,7 +255,7 @@ def _no_end(program: Program, draw: int, fired: I64) -> str:
 
 def _counts(program: Program, arrays: tuple[np.ndarray, ...], grid: F64, replicates: int, draws: slice) -> Counts:
     """Drop the slot behind the grid, and turn meters into amounts."""
-    cause, outcome, state, fired, count, offset, square = (a[draws] for a in arrays)
+    cause, outcome, state, fired, count, offset, square = arrays
     n = len(grid)
     rate = program.values.discount[draws]
     discounted = np.empty((n, *rate.shape))

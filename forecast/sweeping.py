@@ -1,26 +1,25 @@
 """Sweeps from end to end: checked, calibrated once, computed block by block, published when whole.
 
-A block of cells is a pure function of the folder of the sweep (`sweepstore.Part`) and its number, so it does not matter
+A block of cells is a pure function of the folder of the sweep (`blockstore.Part`) and its number, so it does not matter
 which process computes it, or how often: `run_sweep` is told how by its argument `blocks`.
 """
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from functools import lru_cache
-from hashlib import sha256
-from importlib.metadata import version
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from forecast import sweepstore
+from forecast import blockstore
 from forecast.analysis.design import Design, grid
 from forecast.analysis.sweep import EXACT_ROW, Cell, Plan, assemble, check, labels_of, plan, shown, table_of
 from forecast.archive import Archive
+from forecast.blockstore import Blocks, Part
 from forecast.calibrate.fit import Calibration
 from forecast.calibrate.gate import GateReport
 from forecast.deal.describe import describe
@@ -37,9 +36,7 @@ from forecast.process.compile import compile_process
 from forecast.process.draws import Draws
 from forecast.refine import Figures, Wanted, exact_figures, figures
 from forecast.schema import EXACT, SIMULATED
-from forecast.sweepstore import Part
 
-type Blocks = Callable[[Path, Sequence[int]], Iterable[int]]
 type Say = Callable[[str], None]
 
 SWEEPS, STORE = "sweeps", "sweep.zarr"
@@ -76,8 +73,7 @@ def run_sweep(
     say
         Called with a sentence on the size of the sweep, and how long it will take.
     blocks
-        Computes the blocks with these numbers of the sweep in this folder (`compute_block`), anywhere and in any
-        order, and yields the number of each that is finished. In this process, one after the other, if None.
+        Has the blocks computed (`compute_block`); in this process, one after the other, if None.
 
     Raises
     ------
@@ -96,15 +92,15 @@ def run_sweep(
     draws = used_draws(inputs, calibration, settings)
     cells = plan(inputs.deal, design, draws, settings.seed)
     spec = _spec(inputs, cells, draws, settings)
-    key = sha256(sweepstore.plain(spec).encode()).hexdigest()
+    key = blockstore.key_of(spec)
     archive = Archive(settings.archive)
     attrs = _attributes(inputs, settings, calibration, gate, key)
     if (whole := archive.keyed(SWEEPS, attrs, key)).is_dir():
         say(f"this sweep is in the archive already: {whole}")
         return _published(whole)
     part = _part(archive.root / SWEEPS / f".part-{key[:32]}", spec, inputs, cells, draws, settings, say)
-    with sweepstore.locked(part):
-        _compute(part, cells.size, progress, say, blocks or _in_turn(settings.threads))
+    with blockstore.locked(part):
+        blockstore.compute(part, blocks or _in_turn(settings.threads), compute_block, partial(progress, "sweep"))
         dataset = _whole(part, cells, inputs.deal, attrs)
         record = {k: v for k, v in provenance(inputs, settings, calibration, gate).items() if k in RECORD}
         path = archive.write_dataset(dataset, kind="sweep", key=key, record=record)
@@ -142,7 +138,7 @@ class Cells:
             Its values, each of which is allowed alone, are no deal together.
         """
         try:
-            process, wanted = self._variant(sweepstore.plain(dict(cell.overrides)))
+            process, wanted = self._variant(blockstore.plain(dict(cell.overrides)))
             return figures_of(process, wanted, self.draws.held(cell.fixed), self.how, threads)
         except ForecastError as err:
             named = ", ".join(f"{k}={shown(v)}" for k, v in {**cell.overrides, **cell.fixed}.items())
@@ -150,7 +146,7 @@ class Cells:
             raise ForecastError("\n".join(lines)) from err
 
     def _read(self, changed: str) -> tuple[Process, tuple[Wanted, ...]]:
-        deal = load_deal(self.deal, {**self.overrides, **sweepstore.unplain(changed)})
+        deal = load_deal(self.deal, {**self.overrides, **blockstore.unplain(changed)})
         return expand(deal), wanted_of(deal)
 
 
@@ -186,9 +182,7 @@ def _opened(folder: str) -> tuple[Part, Plan, Cells]:
 def _spec(inputs: Inputs, cells: Plan, draws: Draws, settings: RunSettings) -> dict[str, Any]:
     """Everything that enters: the same for equal sweeps only, wherever they are run."""
     return {
-        "digest": inputs.digest,
-        "hashes": {n: h for n, h in inputs.hashes.items() if n.startswith("deal/")},
-        "overrides": dict(inputs.deal.overrides),
+        **blockstore.entered(inputs, draws, CODE),
         "plan": asdict(cells),
         "cells": cells.size,
         "how": {
@@ -196,20 +190,7 @@ def _spec(inputs: Inputs, cells: Plan, draws: Draws, settings: RunSettings) -> d
             "replicates": settings.weighted_replicates,
             "simulate": settings.simulate,
         },
-        "draws": sweepstore.draws_digest(draws),
-        "code": _code(),
-        "versions": {p: version(p) for p in ("numpy", "numba", "scipy")},
     }
-
-
-def _code() -> str:
-    """Digest of the code that turns draws into figures."""
-    here, digest = Path(__file__).parent, sha256()
-    for name in CODE:
-        for file in sorted((here / name).rglob("*.py")) if (here / name).is_dir() else [here / name]:
-            digest.update(f"{file.relative_to(here)}\0".encode())
-            digest.update(file.read_bytes())
-    return digest.hexdigest()
 
 
 def _attributes(
@@ -239,21 +220,8 @@ def _part(
         seconds = time.perf_counter() - started
     how = "computed, not simulated" if reference.exact else paths
     say(f"{cells.size:,} cells, {how}; one took {seconds:.2f} s, all will take {in_words(cells.size * seconds)}")
-    files = {n: f for n, f in inputs.files.items() if n.startswith("deal/")}
-    return sweepstore.create(folder, {**spec, "seconds": seconds}, files, draws, reference.p, EXACT_ROW + 1)
-
-
-def _compute(part: Part, total: int, progress: Progress, say: Say, blocks: Blocks) -> None:
-    waiting = part.waiting()
-    done = total - sum(len(part.cells_of(n)) for n in waiting)
-    progress("sweep", done, total)
-    for n in blocks(part.folder, waiting):
-        done += len(part.cells_of(n))
-        progress("sweep", done, total)
-    if part.waiting():
-        say("some blocks were damaged meanwhile; they are computed again")
-        for _ in _in_turn(None)(part.folder, part.waiting()):
-            pass
+    shape = (EXACT_ROW + 1, reference.p.shape[1])
+    return blockstore.create(folder, {**spec, "seconds": seconds}, inputs, draws, shape, reference.p)
 
 
 def _in_turn(threads: int | None) -> Blocks:
@@ -265,7 +233,7 @@ def _in_turn(threads: int | None) -> Blocks:
 
 
 def _whole(part: Part, cells: Plan, deal: Deal, attrs: Mapping[str, str | int]) -> xr.Dataset:
-    tables = part.tables()
+    tables = np.concatenate([t for _, t in part.tables()])
     method = EXACT if bool(tables[:, EXACT_ROW].all()) else SIMULATED
     labels = json.dumps({n: deal.file.parameters[n].label for n in cells.parameters}, ensure_ascii=False)
     return assemble(cells, labels_of(deal), tables, {**attrs, "method": method, "labels": labels})

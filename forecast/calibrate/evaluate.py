@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pymc as pm
+import pytensor
 import pytensor.tensor as pt
 import xarray as xr
 from pytensor.compile.mode import Mode
@@ -21,12 +22,14 @@ type Arrays = dict[str, Any]
 
 BLOCK = 250  # draws at a time, so that memory does not grow with their number
 PLAIN = Mode(linker="py", optimizer="fast_compile")  # no compiler, and no lock on its cache
+NO_COMPILER = {"cxx": ""}  # else C, compiled for the purpose, folds the constants of a graph: 12 s the first time
 
 
 def prior_draws(model: pm.Model, n: int, seed: int) -> dict[str, F64]:
     """Draw the free variables of a model from their prior, (draw, ...)."""
     free = model.free_RVs
-    values = pm.draw(free, draws=n, random_seed=seed, mode=PLAIN)
+    with pytensor.config.change_flags(**NO_COMPILER):
+        values = pm.draw(free, draws=n, random_seed=seed, mode=PLAIN)
     return {v.name: np.asarray(x) for v, x in zip(free, values, strict=True)}
 
 
@@ -63,7 +66,8 @@ def _run(model: pm.Model, free: Mapping[str, F64], names: Sequence[str], graphs:
         return {}
     inputs = {v: pt.tensor(f"{v.name}_draws", dtype=v.dtype, shape=(None, *v.type.shape)) for v in model.free_RVs}
     batched = vectorize_graph(list(graphs), replace=inputs)
-    function = pm.compile(list(inputs.values()), batched, mode=PLAIN, random_seed=seed, on_unused_input="ignore")
+    with pytensor.config.change_flags(**NO_COMPILER):
+        function = pm.compile(list(inputs.values()), batched, mode=PLAIN, random_seed=seed, on_unused_input="ignore")
     values = [np.asarray(free[v.name]) for v in inputs]
     n = len(values[0])
     blocks = [function(*(x[i : i + BLOCK] for x in values)) for i in range(0, n, BLOCK)]

@@ -20,7 +20,7 @@ from forecast.deal.spec import (
 )
 from forecast.process.compile import compile_process
 from forecast.process.draws import Draws
-from forecast.simulate import record_paths, simulate, simulate_block
+from forecast.simulate import record_paths, simulate
 from tests.generate import KINDS, generate
 from tests.reference.changes import impossible, prepared, renamed, rescaled, undated, wider
 from tests.reference.processes import random_process
@@ -322,7 +322,7 @@ def test_threads_and_uneven_blocks_change_no_bit(case, seed, threads, size):
     settings_ = {"seed": seed, "replicates": REPLICATES, "grid": np.linspace(0.0, program.horizon, 6)}
     whole = simulate(program, **settings_, threads=threads)
     cuts = [slice(d, d + size) for d in range(0, N_DRAW, size)]
-    parts = [simulate_block(program, **settings_, draws=s) for s in reversed(cuts)][::-1]
+    parts = [simulate(program, **settings_, draws=s) for s in reversed(cuts)][::-1]
     for x in ("cause", "outcome", "state", "fired", "consequence", "consequence_square"):
         assert getattr(whole, x).tobytes() == np.concatenate([getattr(b, x) for b in parts]).tobytes(), x
 

@@ -16,7 +16,7 @@ from forecast.deal.spec import Branch, Condition, Effect, Hazard, Process, Sched
 from forecast.errors import ForecastError
 from forecast.process.compile import Program, compile_process
 from forecast.process.draws import Draws
-from forecast.simulate import Counts, PathLog, record_paths, simulate, simulate_block
+from forecast.simulate import Counts, PathLog, record_paths, simulate
 from tests.oracles.closed_forms import CASES
 from tests.reference.processes import AS_OF, random_process
 
@@ -139,7 +139,7 @@ def test_threads_and_blocks_change_no_bit(threads, block, monkeypatch):
     monkeypatch.setattr("forecast.simulate.BLOCK", block)
     *_, program = made(5, 70)
     grid = np.linspace(0.0, program.horizon, 5)
-    blocks = [simulate_block(program, seed=7, replicates=20, grid=grid, draws=slice(d, d + 7)) for d in range(0, 70, 7)]
+    blocks = [simulate(program, seed=7, replicates=20, grid=grid, draws=slice(d, d + 7)) for d in range(0, 70, 7)]
     counts = simulate(program, seed=7, replicates=20, grid=grid, threads=threads)
     for x in ARRAYS:
         assert getattr(counts, x).tobytes() == np.concatenate([getattr(b, x) for b in blocks]).tobytes(), x
@@ -149,7 +149,7 @@ def _in_another_process(first: int) -> Counts:
     process, draws = random_process(5, 12)
     program = compile_process(process, draws)
     grid = np.linspace(0.0, program.horizon, 5)
-    return simulate_block(program, seed=7, replicates=20, grid=grid, draws=slice(first, first + 6))
+    return simulate(program, seed=7, replicates=20, grid=grid, draws=slice(first, first + 6))
 
 
 def test_processes_change_no_bit():
@@ -303,7 +303,7 @@ def test_refuses(changes, message):
     with pytest.raises(ForecastError, match=message):
         simulate(program, **settings)
     with pytest.raises(ForecastError, match=message):
-        simulate_block(program, **settings, draws=slice(0, 1))
+        simulate(program, **settings, draws=slice(0, 1))
 
 
 @pytest.mark.parametrize("number", [-1, 3 * 10])

@@ -18,6 +18,7 @@ from forecast.analysis.scenarios import problems
 from forecast.cli_whatif import given as given_command
 from forecast.cli_whatif import whatif as command
 from forecast.conditions import _given
+from forecast.coordinates import DIMS, coordinates_of, deal_out
 from forecast.deal.expand import expand
 from forecast.deal.scenario import Scenario, read_scenarios, words_to_scenario
 from forecast.deal.spec import Process
@@ -340,21 +341,92 @@ def shipped_draws(n: int = 400) -> Draws:
     return Draws(values, {}, labels, {})
 
 
-def test_luck_is_shared_so_that_differences_are_far_less_noisy():
+ABKHAZIA = """
+[clauses.abkhazia]
+kind = "delivery"
+title = "Withdrawal from Abkhazia"
+obliged = ["russia"]
+facts = "Invented."
+source = "invented"
+deadline = "24 months"
+grace = "12 months"
+default = "transnistria_default_odds"
+late = "transnistria_late_odds"
+cause = "abkhazia_default"
+cause_label = "Abkhazia default"
+response = { after = "6 months", ends_deal = "transnistria_ends_deal" }
+"""
+# Counted differences are those of paths: 1, 0 or −1. Of two variants whose probabilities differ by d no pairing has a
+# variance below |d| − d², so that what changes much gains little. Weighted paths draw less by luck in any case.
+LUCK = {  # scenario → gain of weighted and of counted paths over two runs apart, and of weighted over counted apart
+    "force": (Scenario("force", force={"us_presidency.2028": "change"}), 10.0, 5.0, 20.0),
+    "modifier": (Scenario("modifier", set={"default_cascade": 1.0}), 10.0, 10.0, 40.0),
+    "add": (Scenario("add"), 10.0, 10.0, 40.0),
+    "drop": (Scenario("drop", drop=("transnistria",)), 3.0, 3.0, 10.0),
+    "votes": (Scenario("votes", set={"promise.binding": True}), 1.5, 1.5, 6.0),
+}
+
+
+@pytest.mark.parametrize("name", LUCK)
+def test_luck_is_shared_so_that_differences_are_far_less_noisy(name, tmp_path):
     inputs, draws = load(SHIPPED), shipped_draws()
-    v = variants_of(inputs, [Scenario("change", force={"us_presidency.2028": "change"})])[0]
+    (tmp_path / "more.toml").write_text(ABKHAZIA)
+    scenario, weighted, counted, over = LUCK[name]
+    v = variants_of(inputs, [replace(scenario, add=(tmp_path / "more.toml",)) if name == "add" else scenario])[0]
     programs = [compile_process(expand(inputs.deal), draws), v.program(draws)]
     window = replace(_window(inputs, programs), grid=np.array([2.0, 5.0, programs[0].horizon]))
     before, after = evaluate(programs, window, RunSettings(paths=400 * 64, draws=400, seed=3))
-    weighted = [n for n, a in enumerate(window.asked) if a.label == "In force on 15 March 2030"]
+    wanted = [n for n, a in enumerate(window.asked) if a.label == "In force on 15 March 2030"]
     in_force = list(window.things["outcome"]).index("in_force")
-    for x, y in (
-        (before.figures[..., weighted], after.figures[..., weighted]),
-        (before.outcome[:, :, 1:2, in_force], after.outcome[:, :, 1:2, in_force]),
-    ):
-        apart = level(x).mcse ** 2 + level(y).mcse ** 2
-        assert abs(paired(x, y).mean[0]) > 0.001
-        assert (apart / paired(x, y).mcse ** 2 > 10.0).all()
+    pairs = {
+        "weighted": (before.figures[..., wanted], after.figures[..., wanted]),
+        "counted": (before.outcome[:, :, 1:2, in_force], after.outcome[:, :, 1:2, in_force]),
+    }
+    apart = {k: float((level(x).mcse ** 2 + level(y).mcse ** 2)[0]) for k, (x, y) in pairs.items()}
+    together = {k: float(paired(x, y).mcse[0] ** 2) for k, (x, y) in pairs.items()}
+    assert apart["weighted"] > weighted * together["weighted"]
+    assert apart["counted"] > counted * together["counted"]
+    assert apart["counted"] > over * together["weighted"]
+
+
+def test_an_event_that_touches_nothing_changes_nothing_to_the_bit(tmp_path):
+    """It comes before others in the file and has a Sobol coordinate of its own: those of the others stay."""
+    extra = tmp_path / "more.toml"
+    extra.write_text(
+        '[calendar.fair]\nlabel = "The fair is held"\ndate = 2025-06-01\nhappens = "default_ends_deal"\n'
+        'sets = "fair_held"\nsource = "invented"\n'
+    )
+    data = compared([Scenario("fair", add=(extra,))], replace(SETTINGS, simulate=True))
+    shared = data["figure_kind"] == "headline"
+    np.testing.assert_array_equal(data["difference_draw"].sel(figure=shared).to_numpy(), 0.0)
+    np.testing.assert_array_equal(data["cause_difference_mean"].to_numpy(), 0.0)
+
+
+def test_the_deal_by_itself_keeps_its_luck_among_scenarios():
+    inputs, draws = load(SHIPPED), shipped_draws(40)
+    variants = variants_of(inputs, [Scenario("drop", drop=("transnistria", "verification")), Scenario("same")])
+    programs = [compile_process(expand(inputs.deal), draws), *(v.program(draws) for v in variants)]
+    names = [("state", "signed"), ("cause", "us_withdrawal"), ("outcome", "in_force")]
+    how = {"seed": 3, "times": [2.0, 5.0], "replicates": 32}
+    dealt = coordinates_of(programs, [names] * 3)
+    alone, among = estimate_each(programs[0], names, **how), estimate_each(programs[0], names, coordinates=dealt, **how)
+    np.testing.assert_array_equal(alone.group_mean, among.group_mean)
+    for program in programs:
+        e = estimate_each(program, names, coordinates=dealt, **how)
+        plain = estimate_each(program, names, sobol=False, **how)
+        z = (e.mean.mean(axis=0) - plain.mean.mean(axis=0)) / np.hypot(e.mcse, plain.mcse)
+        assert np.abs(z).max() < 4.5
+
+
+def test_coordinates_are_few_and_go_to_what_comes_first():
+    many = [(f"e{n}", turn) for turn in (0, 1) for n in range(40)]
+    assert deal_out([many]) == tuple(many[:DIMS])
+    more = deal_out([many, [("new", 0), ("new", 1)]])
+    assert more[40] == ("new", 0)
+    assert len(more) == DIMS
+    assert ("new", 1) not in more
+    crowd = [[(f"s{n}-{k}", 0) for k in range(10)] for n in range(20)]
+    assert deal_out([many, *crowd])[:40] == tuple(many[:40])
 
 
 def test_the_table_the_csv_and_the_page_show_it(tmp_path):

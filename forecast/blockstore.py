@@ -1,13 +1,13 @@
-"""The folder of a sweep that is being computed: what enters it, and every finished block of its cells.
+"""The folder of a sweep or a large run that is being computed: what enters it, and every finished block.
 
-`<archive>/sweeps/.part-<key>/` appears whole, with all that a block needs, so that any process that sees the folder
-can compute any block:
+`<archive>/<sweeps or runs>/.part-<key>/` appears whole, with all that a block needs, so that any process that sees the
+folder can compute any block:
 
-    spec.json       the plan and the settings
+    spec.json       the settings, and the plan of a sweep
     inputs/deal     the deal's own files
     draws.npz       the posterior draws
-    reference.npy   (draw, headline), what differences are taken from
-    cells.zarr      one array, `figures` (cell, quantity, headline), one chunk a block
+    reference.npy   what differences are taken from (draw, headline); of a run empty
+    cells.zarr      one array (cell, row, column), one chunk a block; a run has a draw for each cell
     done/00012.json the journal: block 12 is finished, and its chunk has this digest
 """
 
@@ -15,12 +15,13 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,13 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from forecast import durable
 from forecast.errors import ArchiveError, ForecastError
+from forecast.inputs import Inputs
 from forecast.process.draws import Draws
 from forecast.types import F64
+
+# Computes the blocks with these numbers of the work in this folder, anywhere and in any order, and yields the number of
+# each that is finished.
+type Blocks = Callable[[Path, Sequence[int]], Iterable[int]]
 
 BLOCKS = 500  # at most; a process that is killed loses one
 MAX_SPEC = 512_000_000  # bytes
@@ -39,13 +45,13 @@ MAX_SPEC = 512_000_000  # bytes
 
 @dataclass(frozen=True)
 class Part:
-    """An unfinished sweep; `folder` is all that a worker is told."""
+    """Work that is not finished; `folder` is all that a worker is told."""
 
     folder: Path
 
     @cached_property
     def spec(self) -> Mapping[str, Any]:
-        """What enters the sweep, as plain values."""
+        """What enters, as plain values."""
         file = self.folder / "spec.json"
         try:
             if file.stat().st_size > MAX_SPEC:
@@ -115,15 +121,17 @@ class Part:
         """Blocks that are still to be computed."""
         return [n for n in range(self.n_block) if not self.is_done(n)]
 
-    def tables(self) -> F64:
-        """Return all cells: (cell, quantity, headline); only once nothing is waiting."""
+    def tables(self) -> Iterator[tuple[range, F64]]:
+        """Yield the cells of each block, and their tables (cell, row, column); only once nothing is waiting."""
         if missing := self.waiting():
-            raise ArchiveError(f"{self.folder}: {len(missing)} blocks are not finished; start the sweep again")
-        result: F64 = np.asarray(zarr.open_array(self.folder / "cells.zarr", mode="r")[:])
-        return result
+            raise ArchiveError(f"{self.folder}: {len(missing)} blocks are not finished; start it again")
+        array = zarr.open_array(self.folder / "cells.zarr", mode="r")
+        for n in range(self.n_block):
+            cells = self.cells_of(n)
+            yield cells, np.asarray(array[cells.start : cells.stop])
 
     def remove(self) -> None:
-        """Remove the folder, once the sweep is published."""
+        """Remove the folder, once the result is published."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _chunk(self, block: int) -> Path:
@@ -145,39 +153,55 @@ class Part:
         return ArchiveError(f"{file}: is damaged ({err!s:.120}); delete the folder {self.folder} and start again")
 
 
+def entered(inputs: Inputs, draws: Draws, code: Sequence[str]) -> dict[str, Any]:
+    """Everything that enters any work on a deal: equal for equal work, wherever it is done.
+
+    `code` names the files and folders of this package that stand between draws and figures.
+    """
+    return {
+        "digest": inputs.digest,
+        "hashes": {n: h for n, h in inputs.hashes.items() if n.startswith("deal/")},
+        "overrides": dict(inputs.deal.overrides),
+        "draws": draws_digest(draws),
+        "code": code_digest(code),
+        "versions": {p: version(p) for p in ("numpy", "numba", "scipy")},
+    }
+
+
 def create(
-    folder: Path, spec: Mapping[str, Any], files: Mapping[str, Path], draws: Draws, reference: F64, n_row: int
+    folder: Path,
+    spec: Mapping[str, Any],
+    inputs: Inputs,
+    draws: Draws,
+    shape: tuple[int, int],
+    reference: F64 | None = None,
+    block: int | None = None,
 ) -> Part:
-    """Make the folder of a sweep, whole or not at all; if another process was quicker, its folder stands.
+    """Make the folder of some work, whole or not at all; if another process was quicker, its folder stands.
 
     Parameters
     ----------
     folder
-        `.part-<key>` in the archive's folder of sweeps.
+        `.part-<key>` in a folder of the archive.
     spec
-        Plain values; `cells` is their number, `hashes` those of the files.
-    files
-        Name below `inputs` → file of the deal.
-    draws, reference
-        What blocks read.
-    n_row
-        Rows of a cell's table.
+        Plain values, those of `entered` among them; `cells` is the number of cells.
+    inputs, draws, reference
+        What blocks read; of the inputs the deal's own files.
+    shape
+        Rows and columns of a cell's table.
+    block
+        Cells a block; so many that there are at most `BLOCKS`, if None.
     """
     with durable.building(folder.parent, folder.name.lstrip(".")) as tmp:
         arrays = {f"value/{k}": v for k, v in draws.values.items()} | {f"edges/{k}": v for k, v in draws.edges.items()}
         np.savez(tmp / "draws.npz", allow_pickle=False, **arrays)
-        np.save(tmp / "reference.npy", reference, allow_pickle=False)
-        for name, source in files.items():
-            target = tmp / "inputs" / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
-            if durable.sha256(target) != spec["hashes"][name]:
-                raise ArchiveError(f"{source}: was changed meanwhile; run the sweep again")
+        np.save(tmp / "reference.npy", np.zeros((0, 0)) if reference is None else reference, allow_pickle=False)
+        _copy(inputs, tmp / "inputs", spec["hashes"])
         (tmp / "done").mkdir()
         (tmp / "lock").touch()
         size = int(spec["cells"])
-        block = -(-size // BLOCKS)
-        _template(tmp / "cells.zarr", (size, n_row, reference.shape[1]), block)
+        block = block or -(-size // BLOCKS)
+        _template(tmp / "cells.zarr", (size, *shape), block)
         content = {
             **spec,
             "block_cells": block,
@@ -191,9 +215,20 @@ def create(
     return Part(folder)
 
 
+def _copy(inputs: Inputs, target: Path, hashes: Mapping[str, str]) -> None:
+    for name, source in inputs.files.items():
+        if not name.startswith("deal/"):
+            continue
+        copy = target / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, copy)
+        if durable.sha256(copy) != hashes[name]:
+            raise ArchiveError(f"{source}: was changed meanwhile; run it again")
+
+
 @contextmanager
 def locked(part: Part) -> Iterator[None]:
-    """Keep a second process off the same sweep; the lock goes with the process, however it ends.
+    """Keep a second process off the same work; the lock goes with the process, however it ends.
 
     Raises
     ------
@@ -204,8 +239,38 @@ def locked(part: Part) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ArchiveError(f"{part.folder}: this very sweep is being computed by another process") from None
+            raise ArchiveError(f"{part.folder}: the very same is being computed by another process") from None
         yield
+
+
+def key_of(spec: Mapping[str, Any]) -> str:
+    """Hash of everything that enters."""
+    return sha256(plain(spec).encode()).hexdigest()
+
+
+def code_digest(names: Sequence[str]) -> str:
+    """Digest of files and folders of this package."""
+    here, digest = Path(__file__).parent, sha256()
+    for name in names:
+        for file in sorted((here / name).rglob("*.py")) if (here / name).is_dir() else [here / name]:
+            digest.update(f"{file.relative_to(here)}\0".encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def compute(part: Part, blocks: Blocks, here: Callable[[Path, int], int], progress: Callable[[int, int], None]) -> None:
+    """Let `blocks` compute what is waiting, and `here` what has been damaged meanwhile.
+
+    `progress` is called with (cells done, cells in all).
+    """
+    waiting, total = part.waiting(), int(part.spec["cells"])
+    done = total - sum(len(part.cells_of(n)) for n in waiting)
+    progress(done, total)
+    for n in blocks(part.folder, waiting):
+        done += len(part.cells_of(n))
+        progress(done, total)
+    for n in part.waiting():
+        here(part.folder, n)
 
 
 def plain(value: Any) -> str:
