@@ -125,9 +125,8 @@ def outcome_of(s, flags, cause):
 
 
 @inner
-def remembered(s, x, w, k, state, flags):
-    """`multiplier` of a hazard that has a memory, under its own number of the flags that it reads."""
-    at = s.hazards[k]["memo"] + state
+def remembered(s, x, w, k, at, flags):
+    """`multiplier` of hazard k, remembered at place `at`."""
     m = w.memo[at]
     if m < 0.0:
         m = multiplier(s, x, k, flags)
@@ -136,9 +135,9 @@ def remembered(s, x, w, k, state, flags):
 
 
 @inner
-def multiplier_now(s, x, w, k, state, flags):
-    """`multiplier`, remembered if the hazard has a memory."""
-    return multiplier(s, x, k, flags) if s.hazards[k]["memo"] == NONE else remembered(s, x, w, k, state, flags)
+def multiplier_now(s, x, w, k, memo, state, flags):
+    """`multiplier`, remembered under the hazard's own number of the flags that it reads, if it has a memory."""
+    return multiplier(s, x, k, flags) if memo == NONE else remembered(s, x, w, k, memo + state, flags)
 
 
 @inner
@@ -305,7 +304,7 @@ def prepare(s, x, w):
         set_age(s, x, w, k, 0.0)
         risk["state"] = s.hazards[k]["state"]
         risk["drawn"] = 0
-        risk["mult"] = multiplier_now(s, x, w, k, risk["state"], s.whole[0]["flags"])
+        risk["mult"] = multiplier_now(s, x, w, k, s.hazards[k]["memo"], risk["state"], s.whole[0]["flags"])
     copy(w.risk_words0, w.risk_words)
 
 
@@ -460,7 +459,7 @@ def spread(s, x, w, e, t, flags):
         k = reader["which"]
         risk = w.risks[k]
         state = (risk["state"] | reader["set"]) & reader["keep"]
-        m = remembered(s, x, w, k, state, flags)
+        m = remembered(s, x, w, k, reader["memo"] + state, flags)
         rate = risk["rate"]
         left = max(risk["left"] - risk["mult"] * rate * (t - risk["used"]), TINY)
         fire = t + left / (m * rate)
@@ -483,7 +482,7 @@ def restart(s, x, w, e, t, flags):
         k = reader["which"]
         risk = w.risks[k]
         state = (risk["state"] | reader["set"]) & reader["keep"]
-        m = multiplier_now(s, x, w, k, state, flags)
+        m = multiplier_now(s, x, w, k, reader["memo"], state, flags)
         risk["state"] = state
         if reader["moved"] != 0:
             set_age(s, x, w, k, t)
@@ -619,7 +618,8 @@ def run_path(s, x, w, g, tally, path_log, d, r, seed):
                 classes = (classes | effect["class_set"]) & effect["class_keep"]
             if effect["own"] < effect["reader_end"] or (effect["stop"] | effect["start"]) != ZERO:
                 restart(s, x, w, e, t, flags)
-                a, t_aged = first_due(w.due)
+                if (effect["stop"] | effect["start"]) != ZERO:
+                    a, t_aged = first_due(w.due)
                 k, t_haz = first_hazard(w.next, w.next_bits)
             elif changed != ZERO:
                 k, t_haz = first_hazard(w.next, w.next_bits)

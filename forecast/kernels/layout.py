@@ -68,8 +68,8 @@ EFFECT = _record(
     class_set="u4", class_keep="u4",
 )  # fmt: skip
 # A hazard or event that reads what an effect changes: the bits to set and keep in its own number of its flags;
-# moved: 1 where its clock is started or stopped.
-READER = _record(which="u4", set="u4", keep="u4", moved="u4")
+# memo: first place of a hazard's memory; moved: 1 where its clock is started or stopped.
+READER = _record(which="u4", set="u4", keep="u4", memo="u4", moved="u4")
 # causes: those of the class, or 0 for paths that have not ended.
 OUTCOME = _record(causes="u8", cond="u4")
 # cond: of a flow, −1 for a lump sum; first, last: range of the events that fire a lump sum.

@@ -330,7 +330,8 @@ def weigh_path(s, x, w, z, y, d, number, r, seed, total, square):
             spread(s, x, w, e, t, flags)
         if careful:
             restart(s, x, w, e, t, flags)
-            a, t_aged = first_due(w.due)
+            if (effect["stop"] | effect["start"]) != ZERO:
+                a, t_aged = first_due(w.due)
         if told:
             rate = look(w, z, y)
         if careful or changed != ZERO:

@@ -257,13 +257,14 @@ class _Lowering:
         """Effects, the flags that each may touch, and what reads those."""
         effects, n_haz = firings_of(self.process)[1], len(self.process.hazards)
         touched, plain, own, events, classes = [], [], [], [], self.class_reads()
+        places = [place if k < n_haz else 0 for k, (place, _) in enumerate(self.memory())]
         special = {k for k, h in enumerate(self.process.hazards) if h.weibull_shape or len(self.reads[k]) > MEMO_BITS}
         rows = []
         for n, e in enumerate(effects):
             new, old = _mask(e.set, self.flags), _mask(e.clear, self.flags)
             touched.append(_bits(new | old))
             reading = {k for k, f in enumerate(self.reads) if (new | old) & _mask_of(f)}
-            turns = [(_local(f, new), EVERY - _local(f, old)) for f in self.reads]
+            turns = [(_local(f, new), EVERY - _local(f, old), place) for f, place in zip(self.reads, places, strict=True)]
             moved = {k for k, h in enumerate(self.process.hazards) if h.clock in {*e.start, *e.stop}}
             careful = sorted(moved | (reading & special) | ({n} if n < n_haz else set()))
             plain.append([(k, *turns[k], 0) for k in sorted(reading - set(careful)) if k < n_haz])
