@@ -144,13 +144,9 @@ def multiplier_now(s, x, w, k, memo, state, flags):
 def odds_now(s, x, w, event, flags):
     """Where the cumulative probabilities of a scheduled event are now; −1 if it is off."""
     n = s.events[event]
-    if n["memo"] < 0:
-        at = np.int64(-1 - n["memo"])
+    at = np.int64(n["memo"] + w.event_state[event] * n["width"])
+    if w.memo[at] == UNKNOWN or n["width"] == 0:
         odds(s, x, event, flags, w.memo, at)
-    else:
-        at = n["memo"] + np.int64(w.event_state[event] * (n["branch_end"] - n["branch"]))
-        if w.memo[at] == UNKNOWN:
-            odds(s, x, event, flags, w.memo, at)
     return -1 if w.memo[at] == OFF else at
 
 

@@ -39,7 +39,8 @@ HAZARD = _record(
     key="u8", kind="u4", cond="u4", clock="i4", bin="u4", bin_end="u4", mod="u4", mod_end="u4", memo="u4", state="u4"
 )
 # logit: 1 where branches have logits; once: 1 where whatever is not its rest ends the path or switches it off;
-# memo: first place, or −1 − place of its only entry without a memory; made: how many of its random numbers are made
+# memo: first place; width: of an entry of its memory, 0 where it has one entry only, which is written anew each time;
+# made: how many of its random numbers are made
 # when a path begins; more: those from the third on are in places more + 1, more + 2, …, two in each.
 EVENT = _record(
     key="u8",
@@ -48,7 +49,8 @@ EVENT = _record(
     once="u4",
     branch="u4",
     branch_end="u4",
-    memo="i4",
+    memo="u4",
+    width="u4",
     state="u4",
     made="u4",
     more="u4",

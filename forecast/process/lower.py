@@ -175,15 +175,15 @@ class _Lowering:
     def memory(self) -> Iterator[tuple[int, int]]:
         """First place, and size, of what hazards, then events, remember by their own number of their flags.
 
-        A hazard has one place a number, an event one for each branch. One that reads too many flags has no
-        memory: 2³² − 1, or for an event −1 − the place of its only entry, which is written anew each time.
+        A hazard has one place a number, an event one for each branch. A hazard that reads too many flags has no
+        memory: 2³² − 1; such an event has one entry, which is written anew each time.
         """
         place = 0
         widths = [0] * len(self.process.hazards) + [len(s.branches) for s in self.process.scheduled]
         for flags, width in zip(self.reads, widths, strict=True):
             remembers = len(flags) <= MEMO_BITS
             size = max(width, 1) << len(flags) if remembers else width
-            yield (place if remembers else -1 - place if width else EVERY), size
+            yield (place if remembers or width else EVERY), size
             place += size
 
     def memo_size(self) -> int:
@@ -233,6 +233,7 @@ class _Lowering:
                 int(once[n]),
                 *branches[n],
                 places[n_haz + n],
+                len(s.branches) if len(self.reads[n_haz + n]) <= MEMO_BITS else 0,
                 _local(self.reads[n_haz + n], self.initially),
                 2 * pairs[n],
                 n_haz + len(events) + more[n][0] - 1,
@@ -264,7 +265,9 @@ class _Lowering:
             new, old = _mask(e.set, self.flags), _mask(e.clear, self.flags)
             touched.append(_bits(new | old))
             reading = {k for k, f in enumerate(self.reads) if (new | old) & _mask_of(f)}
-            turns = [(_local(f, new), EVERY - _local(f, old), place) for f, place in zip(self.reads, places, strict=True)]
+            turns = [
+                (_local(f, new), EVERY - _local(f, old), place) for f, place in zip(self.reads, places, strict=True)
+            ]
             moved = {k for k, h in enumerate(self.process.hazards) if h.clock in {*e.start, *e.stop}}
             careful = sorted(moved | (reading & special) | ({n} if n < n_haz else set()))
             plain.append([(k, *turns[k], 0) for k in sorted(reading - set(careful)) if k < n_haz])
