@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks import limit, results, trivial, write
 from benchmarks.measure import apart
-from benchmarks.peers import expm, numpy_deal, numpy_flags, numpy_table
+from benchmarks.peers import expm, numpy_deal, numpy_deal_plain, numpy_flags, numpy_flags_plain, numpy_table
 from benchmarks.peers.reading import chain_of
 from benchmarks.problem import MONTHS, deal_like, markov
 from forecast.kernels.arith import pair
@@ -23,25 +23,27 @@ def test_deal_like_has_the_size_that_it_says() -> None:
     assert len(deal_like(2, horizon=2.0).structure.calendar) < len(program.structure.calendar)
 
 
-def test_numpy_gives_the_probabilities_of_the_engine() -> None:
+@pytest.mark.parametrize("peer", [numpy_deal, numpy_deal_plain])
+def test_numpy_gives_the_probabilities_of_the_engine(peer) -> None:
     """20,480 paths; three times, so that a shift in time shows; about 80 probabilities that are not 0 or 1."""
     program, times = deal_like(80), [24, 60, 120]
     n = 80 * 256
     ours = simulate(program, seed=5, replicates=256, grid=MONTHS)
-    numpy = numpy_deal.simulate(program, seed=5, replicates=256, grid=MONTHS, batch=8192)
+    numpy = peer.simulate(program, seed=5, replicates=256, grid=MONTHS, batch=8192)
     assert apart(ours.cause[:, times].sum(0), n, numpy.cause[:, times].sum(0), n) < LIMIT
     assert apart(ours.state[:, times].sum(0), n, numpy.state[:, times].sum(0), n) < LIMIT
 
 
-def test_numpy_gives_them_draw_by_draw() -> None:
+@pytest.mark.parametrize("peer", [numpy_deal, numpy_deal_plain])
+def test_numpy_gives_them_draw_by_draw(peer) -> None:
     """The first and the last of 40 draws, 4096 paths each: a draw index that is off by one would show."""
     program = deal_like(40)
     ours = simulate(program, seed=6, replicates=4096, grid=MONTHS)
-    numpy = numpy_deal.simulate(program, seed=6, replicates=4096, grid=MONTHS)
+    numpy = peer.simulate(program, seed=6, replicates=4096, grid=MONTHS)
     assert apart(ours.state[[0, -1], -1], 4096, numpy.state[[0, -1], -1], 4096) < LIMIT
 
 
-@pytest.mark.parametrize("peer", [numpy_flags, numpy_table])
+@pytest.mark.parametrize("peer", [numpy_flags, numpy_flags_plain, numpy_table])
 def test_peers_give_the_exact_probabilities(peer) -> None:
     program = markov()
     exact = exact_forecast(program, 0, END).cause[0]
