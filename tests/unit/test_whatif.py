@@ -12,12 +12,22 @@ from click.testing import CliRunner
 
 from forecast import conditions as conditions_module
 from forecast import scenarios as scenarios_module
-from forecast.analysis.conditioning import conditional, effective_draws, look, shifts
+from forecast.analysis.conditioning import (
+    Curves,
+    conditional,
+    conditional_curves,
+    curves,
+    effective_draws,
+    look,
+    paths_of,
+    shifts,
+)
+from forecast.analysis.given import problems as given_problems
 from forecast.analysis.paired import level, paired
 from forecast.analysis.scenarios import problems
 from forecast.cli_whatif import given as given_command
 from forecast.cli_whatif import whatif as command
-from forecast.conditions import _given
+from forecast.conditions import Source, _given, asked_of
 from forecast.coordinates import DIMS, coordinates_of, deal_out
 from forecast.deal.expand import expand
 from forecast.deal.scenario import Scenario, read_scenarios, words_to_scenario
@@ -32,8 +42,9 @@ from forecast.process.draws import Draws
 from forecast.process.exact import exact_forecast, exact_forecasts
 from forecast.process.force import forced, without
 from forecast.refine import Wanted, wanted_of
-from forecast.report.given_text import lines as given_lines
-from forecast.report.given_text import table as given_table
+from forecast.report.given_page import write_page as write_given
+from forecast.report.given_rows import lines as given_lines
+from forecast.report.given_rows import table as given_table
 from forecast.report.whatif_page import write_page
 from forecast.report.whatif_rows import lines, parts, table
 from forecast.scenarios import _window, evaluate
@@ -493,16 +504,61 @@ def test_what_is_given_must_be_known_and_common_enough(tmp_path):
         result = CliRunner().invoke(given_command, [str(SHIPPED), "--that", that, "--archive", str(tmp_path / "a")])
         assert says in str(result.exception)
     assert not (tmp_path / "a").exists()
-    inputs, settings = load(TEACHING), RunSettings(paths=4000, draws=400)
-    known = targets_of(inputs.deal.file, expand(inputs.deal))
-    that = {"shooting": "happens", "north_parliament.2027": "change", "troops_leave": "default"}
-    targets = [(known[k], v) for k, v in that.items()]
-    with pytest.raises(ForecastError, match="too few to say anything"):
-        _given(inputs, teaching_draws(), targets, that, settings, 10, lambda *_: None)
-    found = _given(inputs, teaching_draws(), targets[:1], {"shooting": "happens"}, settings, 10, lambda *_: None)
-    text = "\n".join(given_lines(found.title, found.that, found.figures, 2, 4, (found.happens, 4000, 300.0)))
-    assert "given shooting=happens" in text
-    assert given_table(found.figures).count("\n") == len(found.figures) + 1
+    inputs, settings = load(TEACHING), RunSettings(paths=4000, draws=400, archive=tmp_path / "a")
+    attrs = {"deal_id": "teaching", "as_of": "2025-01-01", "deal_digest": "0" * 64, "title": "The bridge", "run": "",
+             "horizon": "2030-01-01"}  # fmt: skip
+    source = Source(inputs, teaching_draws(), 10, attrs)
+    for that, says in (
+        ({"shooting": "happens", "north_parliament.2027": "change", "troops_leave": "default"}, "too few to say any"),
+        ({"signing": "never", "north_parliament.2027": "change", "shooting": "happens"}, "on none of 4,000 paths"),
+    ):
+        with pytest.raises(ForecastError, match=says):
+            _given(source, asked_of(inputs, that), that, settings, lambda *_: None)
+    assert not (tmp_path / "a").exists()
+    one = Source(inputs, replace(teaching_draws(), values={k: v[:4] for k, v in teaching_draws().values.items()}), 1000,
+                 attrs)  # fmt: skip
+    with pytest.raises(ForecastError, match="effective draws, too few"):
+        _given(one, asked_of(inputs, {"south": "accepts"}), {"south": "accepts"}, settings, lambda *_: None)
+
+
+def test_a_condition_that_contradicts_itself_is_refused():
+    inputs = load(SHIPPED)
+    for that, says in (
+        ({"talks_collapse": "never", "talks_collapse_ukraine": "happens"}, "what never happens cannot come out so"),
+        ({"us_presidency.2028": "change", "us_presidency_vote_1": "stays"}, "it comes out but once"),
+    ):
+        with pytest.raises(DealFileError, match=says):
+            asked_of(inputs, that)
+    assert len(asked_of(inputs, {"us_presidency.2028": "change", "us_presidency_vote_1": "happens"})) == 2
+    with pytest.raises(DealFileError, match=r"(?s)nonsense.*contradict"):
+        asked_of(inputs, {"nonsense": "x", "talks_collapse": "never", "talks_collapse_ukraine": "happens"})
+
+
+def test_curves_are_those_of_figures_at_each_date():
+    inputs, draws = load(TEACHING), teaching_draws()
+    program = compile_process(expand(inputs.deal), draws)
+    days = [date(2026, 6, 1), date(2029, 12, 31)]
+    times = [years_between(inputs.deal.as_of, d) for d in days]
+    log = record_paths(program, seed=3, paths=np.arange(400 * 20), replicates=20)
+    asked = asked_of(inputs, {"south": "accepts"})
+    counted = curves(program, log, asked, times)
+    for t, day in enumerate(days):
+        wanted = list(wanted_of(program, (), day))
+        seen = look(program, log, asked, wanted)
+        figures = conditional(seen, wanted, 400)
+        for kind, names in (("cause", program.causes), ("outcome", program.outcomes)):
+            found = conditional_curves(counted[kind], paths_of(seen, 400), len(seen.given))
+            for f in figures:
+                if (f.wanted.variable == "cumulative_incidence") == (kind == "cause"):
+                    k = names.index(f.wanted.name)
+                    got = [found[n][t, k] for n in ("forecast", "mean", "lower", "upper", "mcse", "difference_mcse")]
+                    np.testing.assert_allclose(
+                        got, (f.plain, f.mean, f.lower, f.upper, f.mcse, f.difference_mcse), atol=1e-12
+                    )
+    everyone = Curves(counted["outcome"].given, counted["outcome"].given.sum(axis=0))
+    same = conditional_curves(everyone, paths_of(seen, 400), int(seen.given.sum()))
+    np.testing.assert_allclose(same["mean"], same["forecast"])
+    assert (same["difference_mcse"] == 0.0).all()
 
 
 # ---- the commands, with made-up draws in the place of a calibration ------------------------------
@@ -540,9 +596,38 @@ def test_nothing_is_compared_where_the_calibration_fails(tmp_path, uncalibrated)
     assert not (tmp_path / "whatifs").exists()
 
 
-def test_given_prints_what_it_tells(uncalibrated):
-    args = [str(TEACHING), "--that", "north_parliament.2027=change", "--paths", "20000", "--draws", "400"]
+def test_given_prints_keeps_and_draws(tmp_path, uncalibrated):
+    args = [str(TEACHING), "--that", "north_parliament.2027=change", "--paths", "20000", "--draws", "400",
+            "--archive", str(tmp_path / "a"), "--out", str(tmp_path / "page")]  # fmt: skip
     result = CliRunner().invoke(given_command, args, catch_exceptions=False)
     assert result.exit_code == 0
     assert "given north_parliament.2027=change: on " in result.output
+    assert "paths" in result.output
+    assert "effective draws" in result.output
     assert "It tells about these parameters" in result.output
+    store = next((tmp_path / "a" / "givens").glob("teaching-2025-01-01-*/given.zarr"))
+    kept = xr.open_zarr(store, consolidated=False).load()
+    assert given_problems(kept) == []
+    assert kept.attrs["happens"] < kept.attrs["looked_at"] == 20_000
+    assert "\n".join(given_lines(kept, 6)) in result.output
+    n = kept.sizes
+    rows = n["figure"] + n["time"] * (n["cause"] + n["outcome"]) + n["parameter"]
+    assert given_table(kept).count("\n") == rows + 1
+    page = (tmp_path / "page" / "index.html").read_text()
+    assert "Given north_parliament.2027=change" in page
+    for name in ("given.png", "given.csv", "outcomes.svg", "causes.png"):
+        assert (tmp_path / "page" / name).stat().st_size > 1000
+    again = write_given(tmp_path / "again", kept.assign_attrs(title="<b>"), 0).read_text()
+    assert "&lt;b&gt;" in again
+    csv_rows = CliRunner().invoke(given_command, [*args[:9], "--csv"], catch_exceptions=False).output.splitlines()
+    assert next(r for r in csv_rows if r.startswith("given,kind"))
+
+
+def test_given_lists_and_refuses(tmp_path):
+    listed = CliRunner().invoke(given_command, [str(SHIPPED), "--list"])
+    assert listed.exit_code == 0
+    assert "us_presidency.2028 " in listed.output
+    assert "at_once" not in listed.output
+    assert "nothing is given" in CliRunner().invoke(given_command, [str(SHIPPED)]).output
+    mixed = CliRunner().invoke(given_command, ["latest", "--that", "x=y", "--seed", "3", "--archive", str(tmp_path)])
+    assert "a run has its own date, draws and seed; leave out --seed" in mixed.output
