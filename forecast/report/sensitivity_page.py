@@ -13,6 +13,7 @@ from forecast.report.sensitivity_rows import (
     Part,
     Row,
     decision_lines,
+    how_simulated,
     next_facts,
     over_headlines,
     parts,
@@ -52,6 +53,7 @@ def write_page(folder: Path, data: xr.Dataset, top: int) -> Path:
     several = len(usable) > 1 and any(r.clear for p in usable for r in p.facts)
     context = {
         "attrs": data.attrs,
+        "simulated": how_simulated(data),
         "sections": [_section(folder, n, part, top) for n, part in enumerate(found, 1)],
         "overview": picture(folder, "overview", lambda narrow: plots.overview(found, 2 * top, narrow=narrow))
         if several
