@@ -251,6 +251,67 @@ def test_clauses_are_added_from_a_file(tmp_path):
         variants_of(inputs, [Scenario("wet", add=(extra,))])
 
 
+FLOOD = (
+    '[breakdowns.flood]\ncause_label = "Flood"\nhazard = "flood"\nsource = "invented"\n'
+    '[parameters.flood]\nlabel = "Flood"\nunit = "per year"\nexperts = "flood_rate"\n'
+)
+HEADER = "question,expert,date,asked,scale,unit,p05,p50,p95,why\n"
+ANSWER = 'flood_rate,An hydrologist,2024-11-01,"How often a year is the bridge flooded?",positive,per year,{}\n'
+WHY = '"Three times since it was built in 1990."'
+
+
+def test_clauses_bring_the_answers_that_they_rest_on(tmp_path):
+    extra, sheet = tmp_path / "more.toml", tmp_path / "experts.csv"
+    extra.write_text(FLOOD)
+    inputs = load(TEACHING)
+    with pytest.raises(DealFileError, match=r"no question 'flood_rate' in the deal's experts.csv, nor in .*put its an"):
+        variants_of(inputs, [Scenario("wet", add=(extra,))])
+    other = (
+        'shore,An hydrologist,2024-11-01,"How often does it rain?",positive,per year,1,2,3,"It rains a lot."\n'
+    )
+    sheet.write_text(HEADER + ANSWER.format(f"0.02,0.1,0.3,{WHY}") + other)
+    v = variants_of(inputs, [Scenario("wet", add=(extra,))])[0]
+    assert [r.question for r in v.inputs.deal.experts if r not in inputs.deal.experts] == ["flood_rate"]
+    assert v.notes == ("with more.toml comes 1 answer of An hydrologist from the experts.csv beside it",)
+    whole = joint(inputs, [v])
+    assert whole.deal.experts == v.inputs.deal.experts
+    assert whole.deal.file.parameters["flood"].experts == "flood_rate"
+    sheet.write_text(HEADER + ANSWER.format(f"0.3,0.1,0.02,{WHY}"))
+    with pytest.raises(DealFileError, match=r"experts\.csv: line 2: "):
+        variants_of(inputs, [Scenario("wet", add=(extra,))])
+
+
+def test_answers_that_contradict_each_other_are_refused(tmp_path):
+    adds = []
+    for n, median in enumerate((0.1, 0.2)):
+        folder = tmp_path / str(n)
+        folder.mkdir()
+        (folder / "more.toml").write_text(FLOOD)
+        (folder / "experts.csv").write_text(HEADER + ANSWER.format(f"0.02,{median},0.3,{WHY}"))
+        adds.append(folder / "more.toml")
+    inputs = load(TEACHING)
+    with pytest.raises(DealFileError, match="'An hydrologist' answers 'flood_rate' otherwise than in another scenario"):
+        variants_of(inputs, [Scenario(f"wet{n}", add=(a,)) for n, a in enumerate(adds)])
+
+
+def test_the_deals_own_answers_come_first(tmp_path):
+    row = next(r for r in load(SHIPPED).deal.experts if r.question == "oral_worth")
+    extra = tmp_path / "more.toml"
+    extra.write_text(
+        '[breakdowns.flood]\ncause_label = "Flood"\nhazard = "flood"\nsource = "invented"\n[parameters.flood]\n'
+        'label = "Flood"\nunit = "per year"\nexperts = "fighting_resumes_rate"\n[parameters.worth]\nlabel = "Worth"\n'
+        f'unit = "{row.unit}"\nexperts = "oral_worth"\n'
+    )
+    flood = ANSWER.format(f"0.02,0.1,0.3,{WHY}").replace("flood_rate", "fighting_resumes_rate")
+    worth = (
+        f'oral_worth,Somebody else,2024-11-01,"How much is it worth, would you say?",{row.scale},{row.unit},0.1,0.2,0.3'
+    )
+    (tmp_path / "experts.csv").write_text(f"{HEADER}{flood}{worth},{WHY}\n")
+    v = variants_of(load(SHIPPED), [Scenario("wet", add=(extra,))])[0]
+    assert any("own answers to oral_worth are used, not those beside more.toml" in n for n in v.notes)
+    assert not any(r.expert == "Somebody else" for r in v.inputs.deal.experts)
+
+
 MISTAKES = [
     (Scenario("x", force={"us_election_2028": "change"}), "did you mean 'us_presidency.2028'"),
     (Scenario("x", force={"us_presidency.2028": "changes"}), "comes out as one of change, stays"),
