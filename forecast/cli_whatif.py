@@ -10,6 +10,7 @@ from forecast.options import ARCHIVE, AS_OF, DEAL, DRAWS, SEED, THREADS
 from forecast.shell import Examples
 
 if TYPE_CHECKING:
+    from forecast.deal.scenario import Scenario
     from forecast.inputs import Inputs
 
 _TOML = click.Path(path_type=Path, dir_okay=False)
@@ -64,7 +65,6 @@ def whatif(
     """
     from forecast.console import Console
     from forecast.deal.overrides import as_of_override
-    from forecast.deal.scenario import read_scenarios, words_to_scenario
     from forecast.inputs import load
 
     loaded = load(deal, as_of_override(as_of))
@@ -74,11 +74,9 @@ def whatif(
         for target in targets(loaded).values():
             click.echo(target.line)
         return
-    scenarios = list(read_scenarios(file)) if file else []
-    if sets or drops or adds or forces:
-        scenarios.insert(0, words_to_scenario("scenario", sets, drops, adds, forces))
-    if not scenarios:
+    if not (sets or drops or adds or forces or file):
         raise click.UsageError("nothing to change: give --set, --drop, --add, --force or --scenarios FILE")
+    scenarios = _asked(loaded, file, (sets, drops, adds, forces))
     from forecast.pipeline import RunSettings
     from forecast.scenarios import whatif as compare
 
@@ -96,6 +94,38 @@ def whatif(
         from forecast.report.whatif_page import write_page
 
         click.echo(f"page    {write_page(out, found.data, top)}", err=as_csv)
+
+
+def _asked(
+    inputs: "Inputs",
+    file: Path | None,
+    words: tuple[tuple[str, ...], tuple[str, ...], tuple[Path, ...], tuple[str, ...]],
+) -> "list[Scenario]":
+    """Read the scenarios of the words and of the file; all that is wrong with any of them at once."""
+    from forecast.deal.scenario import read_scenarios, words_to_scenario
+    from forecast.errors import DealFileError
+    from forecast.variants import variants_of
+
+    found: list[Scenario] = []
+    problems: list[str] = []
+    if any(words):
+        try:
+            found.append(words_to_scenario("scenario", *words))
+        except DealFileError as err:
+            problems += str(err).splitlines()
+    if file:
+        try:
+            found += read_scenarios(file)
+        except DealFileError as err:
+            problems += str(err).splitlines()
+    if problems and found:  # what could be read is checked too; the rest is said by the comparison
+        try:
+            variants_of(inputs, found)
+        except DealFileError as err:
+            problems += str(err).splitlines()
+    if problems:
+        raise DealFileError("\n".join(problems))
+    return found
 
 
 @click.command(cls=Examples, example="forecast given latest --that us_presidency.2028=change --out given")
@@ -182,11 +212,13 @@ def _deal_or_run(context: click.Context, which: str, as_of: str | None) -> "Inpu
 
 def _listed(source: "Inputs | str", archive: Path) -> list[str]:
     from forecast.analysis.conditioning import HAPPENS
+    from forecast.analysis.sensitivity.stored import find_run
+    from forecast.archive import Archive
     from forecast.deal.targets import AT_ONCE, NEVER
-    from forecast.pipeline import open_run, stored
+    from forecast.pipeline import stored
     from forecast.variants import targets
 
-    inputs = stored(open_run(source, archive), archive)[0] if isinstance(source, str) else source
+    inputs = stored(find_run(source, Archive(archive))[0], archive)[0] if isinstance(source, str) else source
     found = []
     for t in targets(inputs).values():
         words = dict.fromkeys((*(o for o in t.outcomes if o != AT_ONCE), HAPPENS, NEVER))

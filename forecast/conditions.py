@@ -27,6 +27,7 @@ from forecast.analysis.conditioning import (
 )
 from forecast.analysis.given import FOLDER, KIND, Parts, assemble, problems
 from forecast.analysis.scenarios import HEADLINE
+from forecast.analysis.sensitivity.stored import find_run
 from forecast.archive import Archive
 from forecast.deal.describe import describe
 from forecast.deal.expand import expand
@@ -39,7 +40,6 @@ from forecast.pipeline import (
     Progress,
     RunSettings,
     calibrate_deal,
-    open_run,
     provenance,
     silent,
     stored,
@@ -104,7 +104,8 @@ def given(
     Parameters
     ----------
     which
-        A deal (from `load`, or its folder or file), or a run: its id, the start of one, or "latest".
+        A deal (from `load`, or its folder or file), or a run: its id, the start of one, "latest", or the id of a deal,
+        whose newest run is taken.
     that
         Event → outcome, as for forcing; `happens` and `never` for anything.
     settings
@@ -137,7 +138,7 @@ def is_deal(which: str) -> bool:
 
 
 def _of_run(which: str, that: Mapping[str, str], settings: RunSettings, progress: Progress) -> Conditioned:
-    run = open_run(which, settings.archive)
+    run, _ = find_run(which, Archive(settings.archive))
     attrs = run.manifest["attrs"]
     inputs, calibration = stored(run, settings.archive)
     targets = asked_of(inputs, that)
@@ -156,7 +157,10 @@ def _of_run(which: str, that: Mapping[str, str], settings: RunSettings, progress
 
 def asked_of(inputs: Inputs, that: Mapping[str, str]) -> list[tuple[Target, str]]:
     """Look up what is given; all that is wrong with it at once."""
-    known = targets_of(inputs.deal.file, expand(inputs.deal))
+    known = {
+        name: replace(t, outcomes=tuple(o for o in t.outcomes if o != AT_ONCE))
+        for name, t in targets_of(inputs.deal.file, expand(inputs.deal)).items()
+    }
     wrong: list[str] = [] if that else ["there is no condition: give --that EVENT=OUTCOME"]
     found = []
     for name, outcome in that.items():

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from forecast.deal.answers import EXPERT_COLUMNS, read_experts
 from forecast.deal.experts import ExpertRow
@@ -80,7 +81,7 @@ def read_scenarios(file: Path) -> tuple[Scenario, ...]:
     try:
         entries = _File.model_validate(raw).scenarios
     except ValidationError as err:
-        raise DealFileError("\n".join(f"{file}: {sentence(e)}" for e in err.errors())) from None
+        raise DealFileError("\n".join(f"{file}: {_said(e)}" for e in err.errors())) from None
     return tuple(
         Scenario(
             name=name,
@@ -92,6 +93,15 @@ def read_scenarios(file: Path) -> tuple[Scenario, ...]:
         )
         for name, e in entries.items()
     )
+
+
+def _said(error: ErrorDetails) -> str:
+    """Say what is wrong with a scenario file; an unknown key with those that there are."""
+    if error["type"] != "extra_forbidden":
+        return sentence(error)
+    *where, key = (str(x) for x in error["loc"])
+    known = _Entry.model_fields if where else _File.model_fields
+    return f"{'.'.join((*where, key))}: unknown key; {closest(key, known, 'keys here are')}"
 
 
 def words_to_scenario(

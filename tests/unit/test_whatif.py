@@ -266,9 +266,7 @@ def test_clauses_bring_the_answers_that_they_rest_on(tmp_path):
     inputs = load(TEACHING)
     with pytest.raises(DealFileError, match=r"no question 'flood_rate' in the deal's experts.csv, nor in .*put its an"):
         variants_of(inputs, [Scenario("wet", add=(extra,))])
-    other = (
-        'shore,An hydrologist,2024-11-01,"How often does it rain?",positive,per year,1,2,3,"It rains a lot."\n'
-    )
+    other = 'shore,An hydrologist,2024-11-01,"How often does it rain?",positive,per year,1,2,3,"It rains a lot."\n'
     sheet.write_text(HEADER + ANSWER.format(f"0.02,0.1,0.3,{WHY}") + other)
     v = variants_of(inputs, [Scenario("wet", add=(extra,))])[0]
     assert [r.question for r in v.inputs.deal.experts if r not in inputs.deal.experts] == ["flood_rate"]
@@ -351,6 +349,30 @@ def test_all_mistakes_are_said_at_once_and_nothing_is_written(tmp_path):
     assert isinstance(result.exception, ForecastError)
     assert all(x in said for x in ("scenario 'a'", "scenario 'b'", "scenario 'scenario'"))
     assert not archive.exists()
+
+
+def test_words_and_file_are_read_whatever_is_wrong_with_the_other(tmp_path):
+    file = tmp_path / "s.toml"
+    file.write_text('title = "x"\n[scenarios.a]\ndrp = ["verification"]\n[scenarios.B]\nset = 3\n')
+    args = [
+        str(SHIPPED),
+        "--scenarios",
+        str(file),
+        "--force",
+        "x=y",
+        "--force",
+        "x=z",
+        "--archive",
+        str(tmp_path / "a"),
+    ]
+    said = str(CliRunner().invoke(command, args).exception)
+    for line in ("--force x: is given twice", "scenarios.a.drp: unknown key; did you mean 'drop'?",
+                 "scenarios.B: 'B' is not a name", "title: unknown key; keys here are: scenarios"):  # fmt: skip
+        assert line in said
+    file.write_text('[scenarios.a]\ndrop = ["verificaton"]\n')
+    said = str(CliRunner().invoke(command, args).exception)
+    assert "--force x: is given twice" in said
+    assert "verificaton: no clause or promise is called so; did you mean 'verification'?" in said
 
 
 def test_scenario_files_and_words_are_read(tmp_path):
