@@ -49,7 +49,7 @@ def check_cluster(where: str, archive: Path) -> None:
             finally:
                 probe.unlink()
     problems = [
-        f"--dask {where}: {p}" for worker, told in sorted(found.items()) for p in _departs(worker, told, archive)
+        f"--dask {where}: {p}" for worker, told in sorted(found.items()) for p in departures(worker, told, archive)
     ]
     if problems:
         raise ForecastError("\n".join(problems[:10]))
@@ -72,7 +72,7 @@ def _wait_for_workers(client: Any, where: str) -> None:
         ) from err
 
 
-def _departs(worker: str, told: Mapping[str, str] | BaseException, archive: Path) -> Iterator[str]:
+def departures(worker: str, told: Mapping[str, str] | BaseException, archive: Path) -> Iterator[str]:
     """Say how a worker differs from this process."""
     if isinstance(told, BaseException):
         yield f"the worker {worker} cannot run this package ({type(told).__name__}: {told}); install it there"

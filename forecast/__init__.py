@@ -17,6 +17,7 @@ os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 if TYPE_CHECKING:
     from forecast.conditions import given
     from forecast.deal.scenario import Scenario
+    from forecast.frontiers import frontier
     from forecast.inputs import Inputs, load
     from forecast.pipeline import (
         RunResult,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Inputs": "forecast.inputs",
     "Scenario": "forecast.deal.scenario",
+    "frontier": "forecast.frontiers",
     "given": "forecast.conditions",
     "load": "forecast.inputs",
     "run_sweep": "forecast.sweeping",
@@ -47,6 +49,7 @@ __all__ = [
     "RunSettings",
     "Scenario",
     "diagnose_run",
+    "frontier",
     "given",
     "list_runs",
     "load",

@@ -28,6 +28,12 @@ from forecast.shell import Examples
     type=click.Path(path_type=Path, dir_okay=False),
     help="A TOML file with actions and payoffs: what is each fact worth to that choice?",
 )
+@click.option(
+    "--paired",
+    type=click.IntRange(1, 100),
+    metavar="N",
+    help="Also simulate the N parameters that count most, each at its 5% and 95% quantile, all else at its draws.",
+)
 @click.option("--csv", "as_csv", is_flag=True, help="Print every figure as CSV instead of tables.")
 @click.option(
     "--out",
@@ -40,20 +46,27 @@ def sensitivity(
     headline: tuple[str, ...],
     top: int,
     decision: Path | None,
+    paired: int | None,
     as_csv: bool,
     out: Path | None,
 ) -> None:
     """Say which parameters drive the headlines of RUN_OR_DEAL, and which facts to find out next.
 
-    Everything comes from the draws that the run holds; nothing is simulated. Of a deal (its folder or its id) the
-    newest run is taken. The figures are kept in the archive, beside the runs.
+    Everything comes from the draws that the run holds; nothing is simulated, but with --paired. Of a deal (its folder
+    or its id) the newest run is taken. The figures are kept in the archive, beside the runs.
     """
     # The matrices are small: threads of the linear algebra wait for each other longer than they compute.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from forecast.analysis.sensitivity.stored import sensitivity as analyse_run
     from forecast.report.sensitivity_text import lines, table
 
-    found = analyse_run(which, archive, headline, decision)
+    if paired is None:
+        found = analyse_run(which, archive, headline, decision)
+    else:
+        from forecast.console import Console
+        from forecast.swings import paired_sensitivity
+
+        found = paired_sensitivity(which, paired, archive, headline, decision, Console(quiet=as_csv).progress)
     if as_csv:
         click.echo(table(found.data), nl=False)
     else:

@@ -129,7 +129,7 @@ class Progress:
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Show how far a stage has come; what was done before it began tells nothing of its speed."""
-        from forecast.sweeping import in_words
+        from forecast.report.words import in_words
 
         now = time.monotonic()
         if stage != self.stage:

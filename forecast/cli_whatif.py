@@ -2,12 +2,16 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from forecast.options import ARCHIVE, AS_OF, DEAL, DRAWS, SEED, THREADS
 from forecast.shell import Examples
+
+if TYPE_CHECKING:
+    from forecast.deal.scenario import Scenario
+    from forecast.inputs import Inputs
 
 _TOML = click.Path(path_type=Path, dir_okay=False)
 
@@ -61,7 +65,6 @@ def whatif(
     """
     from forecast.console import Console
     from forecast.deal.overrides import as_of_override
-    from forecast.deal.scenario import read_scenarios, words_to_scenario
     from forecast.inputs import load
 
     loaded = load(deal, as_of_override(as_of))
@@ -71,11 +74,9 @@ def whatif(
         for target in targets(loaded).values():
             click.echo(target.line)
         return
-    scenarios = list(read_scenarios(file)) if file else []
-    if sets or drops or adds or forces:
-        scenarios.insert(0, words_to_scenario("scenario", sets, drops, adds, forces))
-    if not scenarios:
+    if not (sets or drops or adds or forces or file):
         raise click.UsageError("nothing to change: give --set, --drop, --add, --force or --scenarios FILE")
+    scenarios = _asked(loaded, file, (sets, drops, adds, forces))
     from forecast.pipeline import RunSettings
     from forecast.scenarios import whatif as compare
 
@@ -95,9 +96,43 @@ def whatif(
         click.echo(f"page    {write_page(out, found.data, top)}", err=as_csv)
 
 
-@click.command(cls=Examples, example="forecast given latest --that us_presidency.2028=change")
+def _asked(
+    inputs: "Inputs",
+    file: Path | None,
+    words: tuple[tuple[str, ...], tuple[str, ...], tuple[Path, ...], tuple[str, ...]],
+) -> "list[Scenario]":
+    """Read the scenarios of the words and of the file; all that is wrong with any of them at once."""
+    from forecast.deal.scenario import read_scenarios, words_to_scenario
+    from forecast.errors import DealFileError
+    from forecast.variants import variants_of
+
+    found: list[Scenario] = []
+    problems: list[str] = []
+    if any(words):
+        try:
+            found.append(words_to_scenario("scenario", *words))
+        except DealFileError as err:
+            problems += str(err).splitlines()
+    if file:
+        try:
+            found += read_scenarios(file)
+        except DealFileError as err:
+            problems += str(err).splitlines()
+    if problems and found:  # what could be read is checked too; the rest is said by the comparison
+        try:
+            variants_of(inputs, found)
+        except DealFileError as err:
+            problems += str(err).splitlines()
+    if problems:
+        raise DealFileError("\n".join(problems))
+    return found
+
+
+@click.command(cls=Examples, example="forecast given latest --that us_presidency.2028=change --out given")
 @click.argument("which", metavar="DEAL_OR_RUN")
-@click.option("--that", multiple=True, required=True, metavar="EVENT=OUTCOME", help="What so happens. May be repeated.")
+@AS_OF
+@click.option("--that", multiple=True, metavar="EVENT=OUTCOME", help="What so happens. May be repeated: all of it.")
+@click.option("--list", "listing", is_flag=True, help="List what can be asked about, and how, and stop.")
 @click.option(
     "--paths",
     type=click.IntRange(1_000, 5_000_000),
@@ -110,7 +145,20 @@ def whatif(
 @ARCHIVE
 @click.option("--top", type=click.IntRange(0, 200), default=6, show_default=True, help="Causes and outcomes shown.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print every figure as CSV instead of tables.")
-def given(which: str, that: tuple[str, ...], top: int, as_csv: bool, **settings: Any) -> None:
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Also write a page, pictures and CSV.")
+@click.pass_context
+def given(
+    context: click.Context,
+    /,
+    which: str,
+    as_of: str | None,
+    that: tuple[str, ...],
+    listing: bool,
+    top: int,
+    as_csv: bool,
+    out: Path | None,
+    **settings: Any,
+) -> None:
     """Say what is probable given that something so happens.
 
     Nothing is changed: of the paths of DEAL_OR_RUN those on which it happens are compared with all. That also tells
@@ -120,15 +168,59 @@ def given(which: str, that: tuple[str, ...], top: int, as_csv: bool, **settings:
     from forecast.console import Console
     from forecast.deal.scenario import pairs_of
     from forecast.pipeline import RunSettings
-    from forecast.report.given_text import lines, table, told
 
-    asked = pairs_of("--that", that, "us_presidency.2028=change")
-    found = condition(which, asked, RunSettings(**settings), Console(quiet=as_csv).progress)
-    if as_csv:
-        click.echo(table(found.figures), nl=False)
+    source = _deal_or_run(context, which, as_of)
+    if listing:
+        for line in _listed(source, settings["archive"]):
+            click.echo(line)
         return
-    counts = (found.happens, found.paths, found.effective)
-    for line in lines(found.title, found.that, found.figures, found.headlines, top, counts):
-        click.echo(line)
-    for line in told(found.shifts, dict(found.labels)):
-        click.echo(line)
+    if not that:
+        raise click.UsageError("nothing is given: say what so happens with --that EVENT=OUTCOME; see --list")
+    asked = pairs_of("--that", that, "us_presidency.2028=change")
+    command = " ".join(["forecast", *sys.argv[1:]])
+    found = condition(source, asked, RunSettings(command=command, **settings), Console(quiet=as_csv).progress)
+    from forecast.report.given_rows import lines, table
+
+    if as_csv:
+        click.echo(table(found.data), nl=False)
+    else:
+        for line in lines(found.data, top):
+            click.echo(line)
+        click.echo(f"\nkept    {found.path}")
+    if out is not None:
+        from forecast.report.given_page import write_page
+
+        click.echo(f"page    {write_page(out, found.data, top)}", err=as_csv)
+
+
+def _deal_or_run(context: click.Context, which: str, as_of: str | None) -> "Inputs | str":
+    """Read a deal; of a run, which has its own, no date, draws or seed may be asked for."""
+    from forecast.conditions import is_deal
+    from forecast.deal.overrides import as_of_override
+    from forecast.inputs import load
+
+    if is_deal(which):
+        return load(Path(which), as_of_override(as_of))
+    from click.core import ParameterSource
+
+    said = [f"--{n.replace('_', '-')}" for n in ("as_of", "draws", "seed")
+            if context.get_parameter_source(n) is ParameterSource.COMMANDLINE]  # fmt: skip
+    if said:
+        raise click.UsageError(f"{which}: a run has its own date, draws and seed; leave out {', '.join(said)}")
+    return which
+
+
+def _listed(source: "Inputs | str", archive: Path) -> list[str]:
+    from forecast.analysis.conditioning import HAPPENS
+    from forecast.analysis.sensitivity.stored import find_run
+    from forecast.archive import Archive
+    from forecast.deal.targets import AT_ONCE, NEVER
+    from forecast.pipeline import stored
+    from forecast.variants import targets
+
+    inputs = stored(find_run(source, Archive(archive))[0], archive)[0] if isinstance(source, str) else source
+    found = []
+    for t in targets(inputs).values():
+        words = dict.fromkeys((*(o for o in t.outcomes if o != AT_ONCE), HAPPENS, NEVER))
+        found.append(f"{t.name:<36} {' | '.join(words):<44} {t.label}")
+    return found

@@ -1,41 +1,78 @@
 """Frontiers: every package of a deal by how likely it is accepted and how likely it then lasts."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, timedelta
-from pathlib import Path
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from forecast.analysis.frontier import FOLDER, KIND, Block, dataset, membership, packages, problems, undominated
+from forecast.analysis.frontier import (
+    FOLDER,
+    KIND,
+    Block,
+    by_draw,
+    dataset,
+    front_chance,
+    lasts_interval,
+    membership,
+    membership_luck,
+    open_packages,
+    packages,
+    points,
+    problems,
+    undominated,
+)
 from forecast.analysis.paired import level
 from forecast.archive import Archive
-from forecast.deal.parts import included
+from forecast.coordinates import Coordinates, coordinates_of
+from forecast.deal.parts import SIGNED, SINCE_SIGNATURE, included
+from forecast.deal.spec import AtAge, Branch, Condition, Effect, Flag, Process, Scheduled
 from forecast.durable import make_writable
 from forecast.errors import DealFileError, ForecastError
 from forecast.estimate import estimate_each
 from forecast.inputs import Inputs, load
 from forecast.pipeline import Progress, RunSettings, calibrate_deal, provenance, silent, used_draws
 from forecast.process.compile import Program
+from forecast.process.decided import Quantity
 from forecast.process.draws import Draws
 from forecast.process.forward import solve_plan
 from forecast.process.small import small
 from forecast.process.values import Numbers
+from forecast.report.words import in_words
 from forecast.types import F64, years_between
 from forecast.variants import Variant, variant_of
 
-MORE = 8  # times as many paths near the front
-NEAR = 3.0  # standard errors from the front that count as near
+FEW = 16  # weighted paths a draw at first
+MORE = 4  # times as many in each round, of those that may be on the front
+MOST = 65_536  # paths a draw
+BUDGET = 4_000_000  # weighted paths of all rounds after the first
+FEW_DRAWS = 8  # draws that a program is compiled with to see which events it has
+SHARED = 32  # programs, at most, whose events the coordinates are dealt out to
+STABLE, SPENT, NO_MORE = "stable", "budget spent", "most paths a draw"
+
+type Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Frontier:
-    """The packages, and where the figures are kept."""
+class _Window:
+    """When a package is looked at: years to the last round and to the last day; years that it is to have lasted."""
 
-    data: xr.Dataset
-    path: Path
+    last: float
+    end: float
+    age: float
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the paths say: (draw, group, 2) and paths of each package; how many rounds, and why no more."""
+
+    p: Sequence[F64]
+    paths: Sequence[int]
+    rounds: int
+    stopped: str
 
 
 def frontier(
@@ -45,10 +82,12 @@ def frontier(
     *,
     years: float = 5.0,
     accept_by: date | None = None,
+    budget: int = BUDGET,
     settings: RunSettings | None = None,
     progress: Progress = silent,
-) -> Frontier:
-    """Compare packages of a deal: P(all accept) against P(in force `years` after the last round, given that).
+    say: Say | None = None,
+) -> xr.Dataset:
+    """Compare packages of a deal: P(all accept) against P(in force `years` after the signature, given that).
 
     Parameters
     ----------
@@ -58,30 +97,61 @@ def frontier(
         Clauses and promises that may be left out, or "verification".
     terms
         Key of the deal file, or parameter → values.
-    years, accept_by
-        How long it is to last, counted from the last round; the last round, if another than the deal's.
+    years
+        How long a package is to last, counted from its own signature, in whichever round that comes.
+    accept_by
+        The last round, if another than the deal's.
+    budget
+        Weighted paths, in all, for the rounds after the first. In each, the packages that may be on the front get four
+        times as many, until it is settled which are, or this is spent.
     settings
-        `weighted` paths a draw at first (16 if None); packages near the front get eight times as many.
+        `draws`, `seed`, `threads`, `archive`; `weighted` paths a draw at first (16 if None).
+    progress
+        Called with (stage, packages done, packages in all).
+    say
+        Called with a sentence on the size of the work, and how long it will take.
+
+    Returns
+    -------
+    xr.Dataset
+        Dims package, party, clause, term, draw; each variable with its units and meaning. `attrs["path"]` is the Zarr
+        store; `attrs["stopped"]` says whether the front is stable or the budget was spent first.
 
     Raises
     ------
     ForecastError
         With everything that is wrong with the packages; nothing is written.
+
+    Examples
+    --------
+    >>> found = frontier(load("priors/ukraine_2025"), ["kaliningrad"], years=3)  # doctest: +SKIP
+    >>> found.sel(package="without kaliningrad")["lasts"].item()  # doctest: +SKIP
     """
-    settings = settings or RunSettings(draws=400)
+    settings = settings or RunSettings(draws=400, command="forecast.frontier(...)")
+    terms = terms or {}
     inputs = _until(inputs, accept_by)
-    times = _times(inputs, years)
-    variants = _read(inputs, optional, terms or {})
+    window = _window(inputs, years)
+    variants = _read(inputs, optional, terms, window)
     make_writable(settings.archive)
     calibration, gate = calibrate_deal(inputs, settings, progress)
     if gate.problems:
         raise ForecastError("the calibration fails its checks, so nothing was compared:\n" + "\n".join(gate.problems))
     draws = used_draws(inputs, calibration, settings)
-    found = _evaluated(variants, draws, times, settings, progress)
-    attrs = {**provenance(inputs, settings, calibration, gate), "years": years, "last_round": str(_last(inputs))}
-    data = assemble(variants, draws, found, attrs)
+    found = _Work(variants, draws, window, settings, progress, say or (lambda _: None)).evaluated(budget)
+    attrs = {
+        **provenance(inputs, settings, calibration, gate),
+        "years": years,
+        "last_round": str(_last(inputs)),
+        "budget": budget,
+        "rounds": found.rounds,
+        "stopped": found.stopped,
+    }
+    data = assemble(variants, draws, found, {"clause": tuple(optional), "term": tuple(terms)}, attrs, settings.seed)
     path = Archive(settings.archive).write_dataset(data, KIND, folder=FOLDER, problems=problems)
-    return Frontier(data, path)
+    return data.assign_attrs(path=str(path))
+
+
+# ---- what is compared ----------------------------------------------------------------------------
 
 
 def _last(inputs: Inputs) -> date:
@@ -97,23 +167,30 @@ def _until(inputs: Inputs, accept_by: date | None) -> Inputs:
     return load(inputs.deal.folder, {**inputs.deal.overrides, "negotiation.last": accept_by})
 
 
-def _times(inputs: Inputs, years: float) -> tuple[float, float]:
-    """Years to the last round, and to the day by which a deal is to have lasted."""
-    last, horizon = _last(inputs), inputs.deal.horizon
-    days = years * 365.25
-    if not 0 < days < (horizon - last).days + 0.5:  # a NaN is refused here too, and what no calendar holds
-        raise DealFileError(f"--years {years:g}: the end must lie between {last} and the horizon {horizon}")
-    day = last + timedelta(days=round(days))
-    return years_between(inputs.deal.as_of, last), years_between(inputs.deal.as_of, day)
+def _window(inputs: Inputs, years: float) -> _Window:
+    deal, last = inputs.deal, _last(inputs)
+    room = (deal.horizon - last).days
+    if not 0 < years * 365.25 < room + 0.5:  # a NaN is refused here too, and what no calendar holds
+        most = np.floor(max(room, 0) / 3.6525) / 100.0
+        raise DealFileError(
+            f"--years {years:g}: must be more than 0 and, counted from a signature in the last round, {last}, end by "
+            f"the horizon, {deal.horizon}: at most {most:g}"
+        )
+    signed, horizon = years_between(deal.as_of, last), years_between(deal.as_of, deal.horizon)
+    end = min(signed + years, horizon)
+    return _Window(signed, end, min(years, end - signed - 1e-9))
 
 
-def _read(inputs: Inputs, optional: Sequence[str], terms: Mapping[str, Sequence[Any]]) -> list[Variant]:
+def _read(
+    inputs: Inputs, optional: Sequence[str], terms: Mapping[str, Sequence[Any]], window: _Window
+) -> list[Variant]:
     """Read every package; what is wrong with any of them, once."""
     wrong: dict[str, None] = {}
     found = []
     for scenario in packages(optional, terms):
         try:
-            found.append(variant_of(inputs, scenario))
+            variant = variant_of(inputs, scenario)
+            found.append(replace(variant, process=timed(variant.process, window.age)))
         except ForecastError as err:
             wrong |= dict.fromkeys(str(err).splitlines())
     if wrong:
@@ -121,56 +198,111 @@ def _read(inputs: Inputs, optional: Sequence[str], terms: Mapping[str, Sequence[
     return found
 
 
-def _evaluated(
-    variants: Sequence[Variant], draws: Draws, times: tuple[float, float], settings: RunSettings, progress: Progress
-) -> list[F64]:
-    """(draw, group, 2) of each package: accepted, and accepted and in force; more paths near the front."""
-    few = settings.weighted or 16
-    found = []
-    for n, v in enumerate(variants):
-        found.append(probabilities(v.program(draws), times, settings, few))
-        progress("packages", n + 1, len(variants))
-    close = near_front(found)
-    for n, k in enumerate(close):
-        found[k] = probabilities(variants[k].program(draws), times, settings, few * MORE)
-        progress("near front", n + 1, len(close))
-    return found
+def timed(process: Process, age: float) -> Process:
+    """Let a process set its last flag `age` years after its signature, if it is in force then.
+
+    The flag is read by nothing else, so that everything else goes as before; it comes after all that happens at the
+    same instant.
+    """
+    in_force = next((o for o in process.outcomes if not o.causes), None)
+    if in_force is None or in_force.id != "in_force":
+        raise DealFileError("outcomes: what lasts is the class in_force, which must be the first without causes")
+    flag, taken = "lasts", {f.id for f in process.flags}
+    while flag in taken:
+        flag += "_"
+    branch = Branch(id="lasts", label="In force so long after its signature", effect=Effect(set=(flag,)))
+    at_age = AtAge(clock=SINCE_SIGNATURE, age=age)
+    when = Condition(all=(SIGNED,)) if in_force.when is None else in_force.when
+    event = Scheduled(id=f"{flag}_so_long", label=branch.label, when=when, at_age=at_age, branches=(branch,))
+    flags = (*process.flags, Flag(id=flag, label=branch.label))
+    return process.model_copy(update={"flags": flags, "scheduled": (*process.scheduled, event)})
 
 
-def probabilities(program: Program, times: tuple[float, float], settings: RunSettings, replicates: int) -> F64:
-    """P(signed by the last round), and P(in force then): (draw, group, 2); one group where exact."""
-    grid = np.array(times)
+# ---- what the paths say --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Evaluates packages, again and again with more paths those that may be on the front."""
+
+    variants: Sequence[Variant]
+    draws: Draws
+    window: _Window
+    settings: RunSettings
+    progress: Progress
+    say: Say
+
+    def evaluated(self, budget: int) -> _Found:
+        """Evaluate every package, and refine the front until it is stable or the budget is spent."""
+        few, left, rounds = self.settings.weighted or FEW, budget, 1
+        shared = self._shared()
+        found, paths = self._first(few, budget, shared)
+        each = few
+        while True:
+            chance = front_chance(found, self.settings.seed)
+            open_ = open_packages(chance, membership_luck(found))
+            if not open_:
+                return _Found(found, paths, rounds, STABLE)
+            # those that are on the front for certain, too: packages with as many paths share their luck
+            near = [k for k in sorted({*open_, *np.flatnonzero(chance > 0.0).tolist()}) if paths[k]]
+            each *= MORE
+            cost = len(near) * each * self.draws.n_draw
+            if each > MOST or cost > left or not near:
+                return _Found(found, paths, rounds, SPENT if cost > left else NO_MORE)
+            left, rounds = left - cost, rounds + 1
+            for n, k in enumerate(near):
+                found[k], paths[k] = self._one(k, each, shared)
+                self.progress(f"round {rounds}", n + 1, len(near))
+
+    def _first(self, few: int, budget: int, shared: Coordinates) -> tuple[list[F64], list[int]]:
+        """Evaluate every package with few paths; the first one tells how long all will take."""
+        n = len(self.variants)
+        for _ in range(2):  # the second time with the kernels loaded
+            started = time.perf_counter()
+            first = self._one(0, few, shared)
+            seconds = time.perf_counter() - started
+        how = f"{first[1]:,} weighted paths each" if first[1] else "computed, not simulated"
+        more = f", and the rounds after that {in_words(seconds * budget / first[1])} at most" if first[1] else ""
+        self.say(f"{n:,} packages, {how}; one took {seconds:.2f} s, all will take {in_words(n * seconds)}{more}")
+        rows = [first]
+        self.progress("packages", 1, n)
+        for k in range(1, n):
+            rows.append(self._one(k, few, shared))
+            self.progress("packages", k + 1, n)
+        return [p for p, _ in rows], [paths for _, paths in rows]
+
+    def _one(self, k: int, replicates: int, shared: Coordinates) -> tuple[F64, int]:
+        program = self.variants[k].program(self.draws)
+        return probabilities(program, self.window, self.settings, replicates, shared)
+
+    def _shared(self) -> Coordinates:
+        """Deal luck out to the events of the packages that leave nothing out: the others have no more."""
+        few = replace(self.draws, values={k: v[:FEW_DRAWS] for k, v in self.draws.values.items()})
+        programs = [v.program(few) for v in self.variants if not v.scenario.drop][:SHARED]
+        return coordinates_of(programs, [_names(p) for p in programs])
+
+
+def _names(program: Program) -> list[Quantity]:
+    return [("state", SIGNED), ("state", program.flags[-1])]
+
+
+def probabilities(
+    program: Program, window: _Window, settings: RunSettings, replicates: int, shared: Coordinates
+) -> tuple[F64, int]:
+    """P(signed by the last round), and P(that, and in force so long after it): (draw, group, 2); and paths.
+
+    One group and no paths where it is exact.
+    """
+    grid = np.array([window.last, window.end])
     if not settings.simulate and (planned := small(program, grid)) is not None:
-        solved = solve_plan(program, planned, threads=settings.threads)
-        signed = solved.state[:, 0, program.flags.index("signed")]
-        return np.stack([signed, solved.outcome[:, 1, program.outcomes.index("in_force")]], axis=1)[:, None]
-    names = [("state", "signed"), ("outcome", "in_force")]
-    e = estimate_each(program, names, seed=settings.seed, times=grid, replicates=replicates, threads=settings.threads)
-    return np.stack([e.group_mean[:, :, 0, 0], e.group_mean[:, :, 1, 1]], axis=-1)
+        state = solve_plan(program, planned, threads=settings.threads).state
+        return np.stack([state[:, 0, program.flags.index(SIGNED)], state[:, 1, -1]], axis=1)[:, None], 0
+    how: dict[str, Any] = {"seed": settings.seed, "replicates": replicates, "threads": settings.threads}
+    e = estimate_each(program, _names(program), times=grid, coordinates=shared, **how)
+    return np.stack([e.group_mean[:, :, 0, 0], e.group_mean[:, :, 1, 1]], axis=-1), e.paths
 
 
-def points(found: Sequence[F64]) -> tuple[F64, F64, F64, F64]:
-    """Accepted, its error, lasts, its error (delta method): (package,) each."""
-    rows = []
-    for p in found:
-        both = level(p)
-        x, joint = (float(v) for v in both.mean)
-        y = joint / x if x > 0 else 0.0
-        rest = level(np.clip(p[..., 1:] - y * p[..., :1], -1.0, 1.0)).mcse[0] / x if x > 0 else 0.0
-        rows.append((x, float(both.mcse[0]), y, float(rest)))
-    a, b, c, d = np.array(rows).T
-    return a, b, c, d
-
-
-def near_front(found: Sequence[F64]) -> list[int]:
-    """Packages that may be on the front, given the errors: those not beaten by more than `NEAR` of them."""
-    x, ex, y, ey = points(found)
-    if not (ex.any() or ey.any()):
-        return []
-    high_x, high_y = x + NEAR * ex, y + NEAR * ey
-    low_x, low_y = x - NEAR * ex, y - NEAR * ey
-    beaten = [bool(((low_x > high_x[k]) & (low_y > high_y[k])).any()) for k in range(len(x))]
-    return [k for k, b in enumerate(beaten) if not b]
+# ---- what comes out ------------------------------------------------------------------------------
 
 
 def blocks(variant: Variant, draws: Draws) -> Block:
@@ -188,20 +320,33 @@ def blocks(variant: Variant, draws: Draws) -> Block:
     values = file.parties[worst].values
     worth = {c: float(numbers.get(c, values[c]).mean()) for c, _ in included(file) if c in values}
     least = min(worth, key=lambda c: worth[c], default="")
-    return Block(worst, chance[worst], least if least and worth[least] < 0 else "")
+    return Block(chance, worst, least if least and worth[least] < 0 else "")
 
 
-def assemble(variants: Sequence[Variant], draws: Draws, found: Sequence[F64], attrs: Mapping[str, Any]) -> xr.Dataset:
-    """Put packages side by side."""
-    x, ex, y, ey = points(found)
-    by_draw = np.stack([p.mean(axis=1) for p in found], axis=1)  # (draw, package, 2)
-    signed, joint = by_draw[..., 0], by_draw[..., 1]
-    lasts = np.clip(np.divide(joint, signed, out=np.zeros_like(joint), where=signed > 0), 0.0, 1.0)
-    levels = [level(p[..., :1]) for p in found]
+def assemble(
+    variants: Sequence[Variant],
+    draws: Draws,
+    found: _Found,
+    names: Mapping[str, tuple[str, ...]],
+    attrs: Mapping[str, Any],
+    seed: int,
+) -> xr.Dataset:
+    """Put packages side by side; `names` are the optional clauses and the terms."""
+    x, ex, y, ey = points(found.p)
+    signed, lasts = by_draw(found.p)
+    levels = [level(p[..., :1]) for p in found.p]
+    low, high = zip(*map(lasts_interval, found.p), strict=True)
     who = [blocks(v, draws) for v in variants]
-    low, high = np.quantile(lasts, [0.05, 0.95], axis=0)
+    scenarios = [v.scenario for v in variants]
+    parties = list(who[0].accepts)
     columns = {
-        "package": [v.scenario.title if v.scenario.changes else "the whole package" for v in variants],
+        **names,
+        "package": [s.title if s.changes else "the whole package" for s in scenarios],
+        "party": parties,
+        "included": np.array([[c not in s.drop for c in names["clause"]] for s in scenarios]).reshape(
+            len(scenarios), -1
+        ),
+        "value": np.array([[_text(s.set, t) for t in names["term"]] for s in scenarios]).reshape(len(scenarios), -1),
         "accepted": x,
         "accepted_lower": [c.lower[0] for c in levels],
         "accepted_upper": [c.upper[0] for c in levels],
@@ -211,9 +356,20 @@ def assemble(variants: Sequence[Variant], draws: Draws, found: Sequence[F64], at
         "lasts_upper": high,
         "lasts_mcse": ey,
         "on_front": undominated(x, y),
+        "on_front_chance": front_chance(found.p, seed),
         "membership": membership(signed, lasts),
+        "membership_luck": membership_luck(found.p),
+        "paths": found.paths,
+        "accepted_draw": signed,
+        "lasts_draw": lasts,
+        "accepts": [[b.accepts[p] for p in parties] for b in who],
         "blocker": [b.party for b in who],
-        "blocker_accepts": [b.accepts for b in who],
+        "blocker_accepts": [b.accepts[b.party] for b in who],
         "costs_it_most": [b.clause for b in who],
     }
     return dataset(columns, attrs)
+
+
+def _text(changes: Mapping[str, Any], key: str) -> str:
+    value = changes.get(key, "")
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from forecast.calibrate.entries import entry_problems
 from forecast.calibrate.reference import ReferenceClass, check_parameters, load_class
+from forecast.deal.experts import ExpertRow
 from forecast.deal.loader import load_deal
 from forecast.deal.model import Deal
 from forecast.durable import sha256
@@ -55,7 +56,7 @@ class Inputs:
         return {**deal, **classes}
 
 
-def load(path: Path | str, overrides: Mapping[str, Any] | None = None) -> Inputs:
+def load(path: Path | str, overrides: Mapping[str, Any] | None = None, answers: Sequence[ExpertRow] = ()) -> Inputs:
     """Read and check a deal and every reference class that it uses.
 
     Parameters
@@ -64,13 +65,15 @@ def load(path: Path | str, overrides: Mapping[str, Any] | None = None) -> Inputs
         A deal folder or its deal.toml; reference classes lie in the folder `reference` beside it.
     overrides
         Dotted key → value, laid over the deal file.
+    answers
+        Rows of experts beside those of the deal's own experts.csv.
 
     Raises
     ------
     DealFileError, ReferenceClassError
         With one line for each problem found.
     """
-    deal = load_deal(Path(path), overrides)
+    deal = load_deal(Path(path), overrides, answers)
     file = deal.folder / "deal.toml"
     root = deal.folder.parent / "reference"
     wanted = dict.fromkeys(r.reference for p in deal.file.parameters.values() for r in p.rests_on)

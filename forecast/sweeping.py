@@ -35,6 +35,7 @@ from forecast.pipeline import Progress, RunSettings, calibrate_deal, provenance,
 from forecast.process.compile import compile_process
 from forecast.process.draws import Draws
 from forecast.refine import Figures, Wanted, exact_figures, figures
+from forecast.report.words import in_words
 from forecast.schema import EXACT, SIMULATED
 
 type Say = Callable[[str], None]
@@ -117,6 +118,8 @@ def compute_block(folder: Path, block: int, threads: int | None = None) -> int:
         A combination of values is no deal; the message names it.
     """
     part, cells, work = _opened(str(folder))
+    if part.is_done(block):  # by a worker that died after it, whose results a cluster has computed anew
+        return block
     tables = [table_of(work.figures(cells.cell(n), threads), part.reference) for n in part.cells_of(block)]
     part.write(block, np.stack(tables))
     return block
@@ -245,11 +248,3 @@ def _published(folder: Path) -> xr.Dataset:
         raise ArchiveError("\n".join(problems))
     data: xr.Dataset = xr.open_zarr(folder / STORE, consolidated=False, chunks=None).load()
     return data.assign_attrs(path=str(folder / STORE))
-
-
-def in_words(seconds: float) -> str:
-    """Say how long something takes: "about 4 min"."""
-    for size, unit in ((86_400.0, "days"), (3_600.0, "h"), (60.0, "min")):
-        if seconds >= 1.5 * size:
-            return f"about {seconds / size:,.{int(seconds < 10 * size)}f} {unit}"
-    return f"about {max(seconds, 1.0):.0f} s"

@@ -7,6 +7,7 @@ from typing import Any
 
 from forecast.deal.check_numbers import held_problem
 from forecast.deal.expand import expand
+from forecast.deal.experts import ExpertRow
 from forecast.deal.parameters import Parameter
 from forecast.deal.scenario import Scenario, lay
 from forecast.deal.spec import Process
@@ -75,7 +76,7 @@ def variant_of(inputs: Inputs, scenario: Scenario) -> Variant:
     problems = list(laid.problems)
     changed = inputs
     if laid.overrides and not problems:
-        changed = load(inputs.deal.folder, laid.overrides)
+        changed = load(inputs.deal.folder, laid.overrides, laid.answers)
     process = expand(changed.deal)
     wishes, wrong = _wishes(changed, process, scenario.force)
     redefined, refused = _redefined(inputs, changed)
@@ -144,21 +145,31 @@ def _clashes(variants: Sequence[Variant]) -> list[str]:
         for name, p in v.inputs.deal.file.parameters.items():
             if name not in v.fixed and _source(seen.setdefault(name, p)) != _source(p):
                 problems.append(f"scenario {v.scenario.name!r}: parameters.{name}: another scenario adds it otherwise")
+    answers: dict[tuple[str, str], ExpertRow] = {}
+    for v in variants:
+        problems += [
+            f"scenario {v.scenario.name!r}: {r.expert!r} answers {r.question!r} otherwise than in another scenario"
+            for r in v.inputs.deal.experts
+            if answers.setdefault((r.question, r.expert), r) != r
+        ]
     return problems
 
 
 def joint(inputs: Inputs, variants: Sequence[Variant]) -> Inputs:
-    """Return inputs whose parameters are those of the deal and of every scenario: what one calibration is made of."""
+    """Return inputs with the parameters and answers of the deal and of every scenario: what one fit is made of."""
     parameters = dict(inputs.deal.file.parameters)
     classes = dict(inputs.classes)
+    experts = {(r.question, r.expert): r for r in inputs.deal.experts}
     for v in variants:
         parameters = {**v.inputs.deal.file.parameters, **parameters}
         classes = {**v.inputs.classes, **classes}
+        experts |= {(r.question, r.expert): r for r in v.inputs.deal.experts}
     if len(parameters) == len(inputs.deal.file.parameters):
         return inputs
     order = [*inputs.deal.file.parameters, *(k for k in parameters if k not in inputs.deal.file.parameters)]
     file = inputs.deal.file.model_copy(update={"parameters": {k: parameters[k] for k in order}})
-    return replace(inputs, deal=inputs.deal.model_copy(update={"file": file}), classes=classes)
+    changes = {"file": file, "experts": tuple(experts.values())}
+    return replace(inputs, deal=inputs.deal.model_copy(update=changes), classes=classes)
 
 
 def programs_of(variants: Sequence[Variant], draws: Draws) -> list[Program]:

@@ -110,13 +110,19 @@ def pooled(draw: I64, met: B8, n_draw: int) -> tuple[float, float, float, float]
     n_draw
         Number of draws.
     """
-    total = len(met)
+    n = np.bincount(draw, minlength=n_draw)
+    return pooled_counts(n, np.bincount(draw[met], minlength=n_draw))
+
+
+def pooled_counts(paths: I64, hits: I64) -> tuple[float, float, float, float]:
+    """`pooled`, from the paths of each draw and those on which it happened: (draw,) each."""
+    total, met = int(paths.sum()), int(hits.sum())
     if total == 0:
         return float("nan"), float("nan"), float("nan"), float("nan")
-    mean = float(met.mean())
-    n = np.bincount(draw, minlength=n_draw).astype(np.float64)
-    used = n > 0
-    p, n = np.bincount(draw[met], minlength=n_draw)[used] / n[used], n[used]
+    mean = met / total
+    used = paths > 0
+    n = paths[used].astype(np.float64)
+    p = hits[used] / n
     within = float((n * p * (1.0 - p)).sum()) / max(total - len(n), 1)
     size = total - float((n**2).sum()) / total
     between = float((n * (p - mean) ** 2).sum()) - (len(n) - 1) * within

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from forecast.analysis.base_rates import pooled
+from forecast.analysis.base_rates import pooled, pooled_counts
 from forecast.analysis.history import Masks, holds, initial_flags, walk
 from forecast.deal.targets import NEVER, Target
 from forecast.process.compile import Program
 from forecast.process.draws import Draws
 from forecast.refine import Wanted
 from forecast.simulate import PathLog
-from forecast.types import B8, F64, I64, years_between
+from forecast.types import B8, F64, I64, U64, years_between
 
 HAPPENS = "happens"
 CLEAR = 4.0  # standard errors of a shift that is worth telling
@@ -25,6 +25,14 @@ class Seen:
     draw: I64
     given: B8
     met: B8
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Paths counted over time: given (draw, time, thing) those on which it so happens; every (time, thing) all."""
+
+    given: I64
+    every: I64
 
 
 @dataclass(frozen=True)
@@ -49,10 +57,28 @@ class Shift:
     shift: float
     error: float
 
+    @property
+    def clear(self) -> bool:
+        """Whether it is worth telling."""
+        return abs(self.shift) > CLEAR * self.error
+
 
 def look(program: Program, log: PathLog, that: Sequence[tuple[Target, str]], wanted: Sequence[Wanted]) -> Seen:
     """Read off paths what happened on them. A path whose log is not complete is left out."""
-    happened = np.ones(len(log.n_step), np.bool_)
+    as_of = program.process.as_of
+    times = sorted({years_between(as_of, w.day) for w in wanted})
+    flags = flags_at(program, log, times)
+    columns = []
+    for w in wanted:
+        k = times.index(years_between(as_of, w.day))
+        columns.append(_met(program, log, w, times[k], flags[k]))
+    whole = ~log.truncated
+    return Seen(log.draw[whole], happened(program, log, that)[whole], np.stack(columns, axis=1)[whole])
+
+
+def happened(program: Program, log: PathLog, that: Sequence[tuple[Target, str]]) -> B8:
+    """Whether all that is given happened on a path: (path,)."""
+    result = np.ones(len(log.n_step), np.bool_)
     for target, outcome in that:
         ids = [f.event for f in program.firings]
         meant = [i for i, f in enumerate(program.firings) if f.event in target.events
@@ -60,43 +86,71 @@ def look(program: Program, log: PathLog, that: Sequence[tuple[Target, str]], wan
         if not set(target.events) & set(ids):
             raise AssertionError(f"{target.name}: has no events in this process")
         some = np.isin(log.firing, meant).any(axis=1)
-        happened &= ~some if outcome == NEVER else some
-    as_of = program.process.as_of
-    times = sorted({years_between(as_of, w.day) for w in wanted})
+        result &= ~some if outcome == NEVER else some
+    return result
+
+
+def flags_at(program: Program, log: PathLog, times: Sequence[float]) -> U64:
+    """Flags of every path at some times, increasing: (time, path)."""
     flags = np.full((len(times), len(log.n_step)), initial_flags(program), np.uint64)
     for step in walk(program, log, Masks.of(program)):
-        for k, t in enumerate(times):
-            by_then = step.time <= t
+        since = np.searchsorted(times, step.time)
+        for k in range(int(since.min(initial=len(times))), len(times)):
+            by_then = since <= k
             flags[k, step.row[by_then]] = step.after[by_then]
-    columns = []
-    for w in wanted:
-        k = times.index(years_between(as_of, w.day))
-        columns.append(_met(program, log, w, times[k], flags[k]))
-    whole = ~log.truncated
-    return Seen(log.draw[whole], happened[whole], np.stack(columns, axis=1)[whole])
+    return flags
 
 
-def _met(program: Program, log: PathLog, w: Wanted, time: float, flags: np.ndarray) -> B8:
-    """Whether a state, cause or outcome class is so at a time: (path,)."""
-    ended = (log.cause >= 0) & (log.end_time <= time)
-    if w.variable == "cumulative_incidence":
-        result: B8 = ended & (log.cause == program.causes.index(w.name))
-        return result
+def curves(
+    program: Program, log: PathLog, that: Sequence[tuple[Target, str]], times: Sequence[float]
+) -> dict[str, Curves]:
+    """Count causes and outcome classes at some times, increasing; a path whose log is not complete is left out."""
+    whole, given = ~log.truncated, happened(program, log, that)
+    flags = flags_at(program, log, times)
+    shape = (program.n_draw, len(times))
+    found: dict[str, Curves] = {}
+    for kind, names in (("cause", program.causes), ("outcome", program.outcomes)):
+        mine, every = np.zeros((*shape, len(names)), np.int64), np.zeros((len(times), len(names)), np.int64)
+        for k, t in enumerate(times):
+            which = _ended(log, t) if kind == "cause" else _class(program, log, t, flags[k])
+            there = whole & (which >= 0)
+            every[k] = np.bincount(which[there], minlength=len(names))
+            there &= given
+            cell = log.draw[there] * len(names) + which[there]
+            mine[:, k] = np.bincount(cell, minlength=program.n_draw * len(names)).reshape(program.n_draw, -1)
+        found[kind] = Curves(mine, every)
+    return found
+
+
+def _ended(log: PathLog, time: float) -> I64:
+    """Cause by which a path has ended by a time, −1 for none: (path,)."""
+    return np.where((log.cause >= 0) & (log.end_time <= time), log.cause, -1)
+
+
+def _class(program: Program, log: PathLog, time: float, flags: U64) -> I64:
+    """Outcome class of a path at a time, the first one that fits: (path,)."""
     order = {name: n for n, name in enumerate(program.flags)}
-    if w.variable == "state_probability":
-        return (flags >> np.uint64(order[w.name]) & np.uint64(1)).astype(np.bool_)
-    free = np.ones(len(ended), np.bool_)
-    for o in program.process.outcomes:
-        match = free.copy()
+    found, ended = np.full(len(log.n_step), -1, np.int64), _ended(log, time)
+    for n, o in enumerate(program.process.outcomes):
+        match = found < 0
         if not o.rest:
             causes = [program.causes.index(c) for c in o.causes]
-            match &= ended & np.isin(log.cause, causes) if causes else ~ended
+            match &= np.isin(ended, causes) if causes else ended < 0
             if o.when is not None:
                 match &= holds(o.when, flags, order)
-        if o.id == w.name:
-            return match
-        free &= ~match
-    raise AssertionError(f"no outcome class {w.name}")
+        found[match] = n
+    return found
+
+
+def _met(program: Program, log: PathLog, w: Wanted, time: float, flags: U64) -> B8:
+    """Whether a state, cause or outcome class is so at a time: (path,)."""
+    if w.variable == "cumulative_incidence":
+        met: B8 = _ended(log, time) == program.causes.index(w.name)
+    elif w.variable == "state_probability":
+        met = (flags >> np.uint64(program.flags.index(w.name)) & np.uint64(1)).astype(np.bool_)
+    else:
+        met = _class(program, log, time, flags) == program.outcomes.index(w.name)
+    return met
 
 
 def joined(parts: Sequence[Seen]) -> Seen:
@@ -124,6 +178,44 @@ def conditional(seen: Seen, wanted: Sequence[Wanted], n_draw: int) -> list[Given
     return found
 
 
+def conditional_curves(counted: Curves, paths: I64, total: int) -> dict[str, F64]:
+    """Compare curves on the paths on which it so happens with those of all paths, as `conditional` does.
+
+    Parameters
+    ----------
+    counted
+        From `curves`, added up.
+    paths
+        Shape (draw,): paths on which it happens.
+    total
+        All paths.
+
+    Returns
+    -------
+    dict
+        forecast, mean, lower, upper, mcse, difference_mcse: (time, thing) each.
+    """
+    n, m = int(paths.sum()), total - int(paths.sum())
+    shape = counted.every.shape
+    rows = np.array([pooled_counts(paths, counted.given[:, t, k]) for t, k in np.ndindex(shape)])
+    mean, lower, upper, mcse = (column.reshape(shape) for column in rows.reshape(-1, 4).T)
+    s = (counted.every - counted.given.sum(axis=0)) / m if m else mean
+    noise = mean * (1.0 - mean) / n + (s * (1.0 - s) / m if m else 0.0)
+    return {
+        "forecast": counted.every / total,
+        "mean": mean,
+        "lower": lower,
+        "upper": upper,
+        "mcse": mcse,
+        "difference_mcse": m / total * np.sqrt(noise),
+    }
+
+
+def paths_of(seen: Seen, n_draw: int) -> I64:
+    """Paths of each draw on which it happens."""
+    return np.bincount(seen.draw[seen.given], minlength=n_draw)
+
+
 def effective_draws(seen: Seen, n_draw: int) -> float:
     """Count the draws that the paths on which it happens come from, (Σn)² / Σn²."""
     n = np.bincount(seen.draw[seen.given], minlength=n_draw).astype(np.float64)
@@ -131,7 +223,7 @@ def effective_draws(seen: Seen, n_draw: int) -> float:
 
 
 def shifts(seen: Seen, draws: Draws) -> list[Shift]:
-    """Say which parameters it tells about: mean among the paths on which it happens less the mean of all draws."""
+    """Say what it tells about each parameter: mean among the paths on which it happens less the mean of all draws."""
     n = np.bincount(seen.draw[seen.given], minlength=draws.n_draw).astype(np.float64)
     weight = n / n.sum() - 1.0 / draws.n_draw
     found = []
@@ -139,8 +231,7 @@ def shifts(seen: Seen, draws: Draws) -> list[Shift]:
         for entry, x in _columns(name, values, draws):
             if (sd := float(x.std())) > 0.0:
                 found.append(Shift(entry, float(weight @ x) / sd, float(1.0 / np.sqrt(n.sum()))))
-    clear = [f for f in found if abs(f.shift) > CLEAR * f.error]
-    return sorted(clear, key=lambda f: -abs(f.shift))
+    return sorted(found, key=lambda f: -abs(f.shift))
 
 
 def _columns(name: str, values: F64, draws: Draws) -> list[tuple[str, F64]]:

@@ -22,6 +22,7 @@ type Arrays = dict[str, Any]
 
 BLOCK = 250  # draws at a time, so that memory does not grow with their number
 PLAIN = Mode(linker="py", optimizer="fast_compile")  # no compiler, and no lock on its cache
+AS_WRITTEN = Mode(linker="py", optimizer=None)  # where no rewriting is needed against overflow: less than half the time
 NO_COMPILER = {"cxx": ""}  # else C, compiled for the purpose, folds the constants of a graph: 12 s the first time
 
 
@@ -35,7 +36,8 @@ def prior_draws(model: pm.Model, n: int, seed: int) -> dict[str, F64]:
 
 def deterministics(model: pm.Model, free: Mapping[str, F64]) -> Arrays:
     """Every pm.Deterministic for given free variables (draw, ...)."""
-    return _run(model, free, [d.name for d in model.deterministics], list(model.deterministics), seed=0)
+    names = [d.name for d in model.deterministics]
+    return _run(model, free, names, list(model.deterministics), seed=0, mode=AS_WRITTEN)
 
 
 def predictions(model: pm.Model, free: Mapping[str, F64], seed: int) -> Arrays:
@@ -44,7 +46,7 @@ def predictions(model: pm.Model, free: Mapping[str, F64], seed: int) -> Arrays:
     for v in model.observed_RVs:  # without its fixed size, which leaves no room for the dim of draws
         rng, _, *parameters = v.owner.inputs
         graphs.append(v.owner.op.make_node(rng, NoneConst, *parameters).outputs[1])
-    return _run(model, free, [v.name for v in model.observed_RVs], graphs, seed)
+    return _run(model, free, [v.name for v in model.observed_RVs], graphs, seed, AS_WRITTEN)
 
 
 def log_likelihoods(model: pm.Model, free: Mapping[str, F64]) -> Arrays:
@@ -61,13 +63,20 @@ def log_priors(model: pm.Model, free: Mapping[str, F64]) -> Arrays:
     return _run(model, free, [v.name for v in model.free_RVs], graphs, seed=0)
 
 
-def _run(model: pm.Model, free: Mapping[str, F64], names: Sequence[str], graphs: Sequence[Any], seed: int) -> Arrays:
+def _run(
+    model: pm.Model,
+    free: Mapping[str, F64],
+    names: Sequence[str],
+    graphs: Sequence[Any],
+    seed: int,
+    mode: Mode = PLAIN,
+) -> Arrays:
     if not graphs:
         return {}
     inputs = {v: pt.tensor(f"{v.name}_draws", dtype=v.dtype, shape=(None, *v.type.shape)) for v in model.free_RVs}
     batched = vectorize_graph(list(graphs), replace=inputs)
     with pytensor.config.change_flags(**NO_COMPILER):
-        function = pm.compile(list(inputs.values()), batched, mode=PLAIN, random_seed=seed, on_unused_input="ignore")
+        function = pm.compile(list(inputs.values()), batched, mode=mode, random_seed=seed, on_unused_input="ignore")
     values = [np.asarray(free[v.name]) for v in inputs]
     n = len(values[0])
     blocks = [function(*(x[i : i + BLOCK] for x in values)) for i in range(0, n, BLOCK)]

@@ -83,7 +83,8 @@ def add_classes(classes: Classes) -> dict[str, Part]:
         each = spread[classes.spread_of]
         z = pm.Normal("class__z", 0.0, pt.switch(classes.centred, each, 1.0), dims="class__term")
         effect = z * pt.switch(classes.centred, 1.0, each)
-        eta = eta + pt.sum(classes.x * effect[classes.term_of], axis=1)
+        levels = pt.sum(classes.x * effect[classes.term_of], axis=1)
+        eta = eta + pt.sum(levels[classes.level_of], axis=1)
     if classes.value_of.size:
         eta = eta + pt.sum(classes.holds * base[classes.value_of], axis=1)
     parts = {p.used.id: p.with_values(base, effect) for p in classes.parts}

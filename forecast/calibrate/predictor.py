@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pytensor.tensor as pt
 
 from forecast.calibrate.reference import ReferenceClass
 from forecast.calibrate.tables import Cells, Design, cells, design, zero_sum
@@ -26,6 +27,7 @@ class Part:
     entries: its place among the entries of all tables (cell by cell, within it predictor by predictor)
     values: names of the terms of an offer, whose utilities follow the bases
     base (free + value,), effect (term, free), shape: symbolic, once the model has them
+    joint (n_base + n_term,): symbolic, the bases and then the effects of all classes
     """
 
     used: ReferenceClass
@@ -40,6 +42,9 @@ class Part:
     base: Tensor = None
     effect: Tensor = None
     shape: Tensor = None
+    joint: Tensor = None
+    n_base: int = 0
+    n_term: int = 0
 
     @property
     def entry_labels(self) -> list[str]:
@@ -52,7 +57,16 @@ class Part:
         """Cut this class's bases and effects out of those of all classes."""
         shape = (self.layout.x.shape[1], len(self.free))
         own = effect[self.terms].reshape(shape) if shape[0] else np.zeros(shape)
-        return replace(self, base=base[self.bases], effect=own)
+        return replace(self, base=base[self.bases], effect=own, joint=pt.concatenate([base, effect]))
+
+    def rows(self, x: F64, outcome: int, *, with_base: bool = True) -> F64:
+        """Rows (row, joint) that make the predictors of an outcome, base + x @ effect, out of `joint`."""
+        rows = np.zeros((len(x), self.n_base + self.n_term))
+        if with_base:
+            rows[:, self.bases.start + outcome] = 1.0
+        first, step = self.n_base + self.terms.start + outcome, len(self.free)
+        rows[:, first : first + x.shape[1] * step : step] = x
+        return rows
 
     def with_shape(self, shape: Tensor) -> "Part":
         """Add the shape of its Weibull."""
@@ -66,7 +80,9 @@ class Classes:
     centre, sd (base,): prior of the bases; base_of (entry,)
     spread_sd (spread,): half-normal scale; spread_of (term,)
     centred (term,): whether it is sampled as it is, and not as a multiple of its spread
-    x, term_of (entry, most terms of an entry): its terms and their factors, filled up with 0
+    x, term_of (level, most terms of a level): terms of each level of a covariate, and their factors, filled up with 0;
+        the last level is none
+    level_of (entry, most covariates of an entry): its levels, filled up with the last
     holds, value_of (entry, most values of an entry): the same of what an offer holds and of its utilities, which
         are among the bases
     """
@@ -80,6 +96,7 @@ class Classes:
     centred: B8
     x: F64
     term_of: I64
+    level_of: I64
     holds: F64
     value_of: I64
     coords: dict[str, list[str]]
@@ -88,22 +105,18 @@ class Classes:
 def join(used: Sequence[ReferenceClass]) -> Classes:
     """Lay out the tables, terms and bases of classes, already cut at the as-of date."""
     parts = _parts(sorted(used, key=lambda c: (KINDS.index(c.kind), c.id)))
-    most = max((p.layout.x.shape[1] for p in parts), default=0)
     n = parts[-1].entries.stop if parts else 0
-    x, term_of, base_of = np.zeros((n, most)), np.zeros((n, most), np.int64), np.zeros(n, np.int64)
+    base_of = np.zeros(n, np.int64)
     most_values = max((len(p.values) for p in parts), default=0)
     holds, value_of = np.zeros((n, most_values)), np.zeros((n, most_values), np.int64)
     spread_of, spread_sd, n_spread = [], [], 0
     coords: dict[str, list[str]] = {"class__outcome": [], "class__covariate": [], "class__term": []}
     for p in parts:
-        width, free, id_ = p.layout.x.shape[1], len(p.free), p.used.id
+        free, id_ = len(p.free), p.used.id
         base_of[p.entries] = np.tile(np.arange(p.bases.start, p.bases.start + free), len(p.data.weight))
         if p.values:
             holds[p.entries, : len(p.values)] = p.data.terms
             value_of[p.entries, : len(p.values)] = np.arange(p.bases.start + free, p.bases.stop)
-        x[p.entries, :width] = np.repeat(p.layout.x, free, axis=0)
-        own = p.terms.start + np.arange(width)[None, :] * free + np.arange(free)[:, None]  # (free, column)
-        term_of[p.entries, :width] = np.tile(own, (len(p.data.weight), 1))
         spread_of.append(n_spread + np.repeat(p.layout.group, free))
         spread_sd += [_spread_sd(p.used, g) for g in p.layout.groups]
         n_spread += len(p.layout.groups)
@@ -111,6 +124,7 @@ def join(used: Sequence[ReferenceClass]) -> Classes:
         coords["class__covariate"] += [f"{id_}: {g}" for g in p.layout.groups]
         columns = [f"{p.layout.groups[g]} {k + 1}" for k, g in enumerate(p.layout.group)]
         coords["class__term"] += [f"{id_}: {column}: {name}" for column in columns for name in p.free]
+    x, term_of, level_of = _levels(parts)
     return Classes(
         parts=tuple(parts),
         centre=np.concatenate([_centres(p) for p in parts]),
@@ -121,10 +135,34 @@ def join(used: Sequence[ReferenceClass]) -> Classes:
         centred=np.concatenate([_centred(p) for p in parts]),
         x=x,
         term_of=term_of,
+        level_of=level_of,
         holds=holds,
         value_of=value_of,
         coords=coords,
     )
+
+
+def _levels(parts: Sequence[Part]) -> tuple[F64, I64, I64]:
+    """x, term_of and level_of of `Classes`: far fewer products than with the row of each entry."""
+    rows: list[F64] = []
+    terms: list[I64] = []
+    most = max((len(p.layout.groups) for p in parts), default=0)
+    level_of = np.full((parts[-1].entries.stop if parts else 0, most), -1, np.int64)
+    for p in parts:
+        free = len(p.free)
+        for g in range(len(p.layout.groups)):
+            columns = np.flatnonzero(p.layout.group == g)
+            levels, index = np.unique(p.layout.x[:, columns], axis=0, return_inverse=True)
+            for k in range(free):
+                level_of[p.entries.start + k : p.entries.stop : free, g] = len(rows) + index.ravel()
+                rows += list(levels)
+                terms += [p.terms.start + columns * free + k] * len(levels)
+    level_of[level_of < 0] = len(rows)
+    width = max((len(row) for row in rows), default=0)
+    x, term_of = np.zeros((len(rows) + 1, width)), np.zeros((len(rows) + 1, width), np.int64)
+    for i, (row, own) in enumerate(zip(rows, terms, strict=True)):
+        x[i, : len(row)], term_of[i, : len(row)] = row, own
+    return x, term_of, level_of
 
 
 def _spread_sd(used: ReferenceClass, group: str) -> float:
@@ -151,7 +189,7 @@ def _parts(used: Sequence[ReferenceClass]) -> list[Part]:
         place = slice(entry, entry + n_entry), slice(term, term + n_term), slice(base, base + n_base)
         entry, term, base = entry + n_entry, term + n_term, base + n_base
         parts.append(Part(one, data, layout, free, to_logits, *place, values))
-    return parts
+    return [replace(p, n_base=base, n_term=term) for p in parts]
 
 
 def _sds(part: Part) -> F64:

@@ -1,7 +1,7 @@
 """From files to a `Deal`: every problem of every file at once, one line each."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from forecast.deal.answers import read_experts, read_seeds
 from forecast.deal.check import problems_of
-from forecast.deal.experts import seed_problems
+from forecast.deal.experts import ExpertRow, seed_problems
 from forecast.deal.model import Deal, DealFile, Duration
 from forecast.deal.overrides import apply_overrides
 from forecast.deal.reading import control_characters, sentence, text_of
@@ -18,7 +18,7 @@ from forecast.errors import DealFileError
 from forecast.types import horizon_date
 
 
-def load_deal(path: Path, overrides: Mapping[str, Any] | None = None) -> Deal:
+def load_deal(path: Path, overrides: Mapping[str, Any] | None = None, answers: Sequence[ExpertRow] = ()) -> Deal:
     """Read and check `deal.toml` (or the folder that holds it) and the `experts.csv` and `seeds.csv` beside it.
 
     Parameters
@@ -28,6 +28,8 @@ def load_deal(path: Path, overrides: Mapping[str, Any] | None = None) -> Deal:
     overrides
         Dotted key → value, laid over the file before it is checked, such as
         `{"promises.neutral_status.binding": True}`.
+    answers
+        Rows of experts beside those of the deal's own experts.csv.
 
     Raises
     ------
@@ -46,7 +48,7 @@ def load_deal(path: Path, overrides: Mapping[str, Any] | None = None) -> Deal:
     try:
         deal = Deal(
             file=DealFile.model_validate(raw),
-            experts=experts.rows,
+            experts=(*experts.rows, *answers),
             seeds=seeds.rows,
             folder=file.parent,
             overrides=dict(overrides or {}),

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_core import ErrorDetails
 
+from forecast.deal.answers import EXPERT_COLUMNS, read_experts
+from forecast.deal.experts import ExpertRow
 from forecast.deal.loader import read_toml
 from forecast.deal.model import Deal, DealFile, Delivery, Obligation, Text
 from forecast.deal.overrides import apply_overrides, parse_value
@@ -78,7 +81,7 @@ def read_scenarios(file: Path) -> tuple[Scenario, ...]:
     try:
         entries = _File.model_validate(raw).scenarios
     except ValidationError as err:
-        raise DealFileError("\n".join(f"{file}: {sentence(e)}" for e in err.errors())) from None
+        raise DealFileError("\n".join(f"{file}: {_said(e)}" for e in err.errors())) from None
     return tuple(
         Scenario(
             name=name,
@@ -90,6 +93,15 @@ def read_scenarios(file: Path) -> tuple[Scenario, ...]:
         )
         for name, e in entries.items()
     )
+
+
+def _said(error: ErrorDetails) -> str:
+    """Say what is wrong with a scenario file; an unknown key with those that there are."""
+    if error["type"] != "extra_forbidden":
+        return sentence(error)
+    *where, key = (str(x) for x in error["loc"])
+    known = _Entry.model_fields if where else _File.model_fields
+    return f"{'.'.join((*where, key))}: unknown key; {closest(key, known, 'keys here are')}"
 
 
 def words_to_scenario(
@@ -143,18 +155,24 @@ def _flat(table: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any
 
 @dataclass(frozen=True)
 class Laid:
-    """Keys to lay over the deal file, parameters to hold, and what goes with what was dropped."""
+    """Keys to lay over the deal file, parameters to hold, and what goes with what was dropped or added.
+
+    answers: rows of experts that come with added tables
+    """
 
     overrides: Mapping[str, Any]
     named: Mapping[str, Any]
     notes: tuple[str, ...]
     problems: tuple[str, ...]
+    answers: tuple[ExpertRow, ...] = ()
 
 
 def lay(deal: Deal, scenario: Scenario) -> Laid:
     """Turn a scenario's set, drop and add into keys of the deal file; `named` are parameters set by name."""
     problems: list[str] = []
     tables = _added(deal, scenario, problems)
+    notes: list[str] = []
+    answers = tuple(_answers(deal, scenario, problems, notes))
     known = {*deal.file.parameters, *tables.get("parameters", {})}
     keys = {_long(deal.file, k): v for k, v in scenario.set.items()}
     named = {k: v for k, v in keys.items() if k in known or "." not in k}
@@ -165,7 +183,6 @@ def lay(deal: Deal, scenario: Scenario) -> Laid:
         if k in ("deal", "deal.id", "deal.as_of", "deal.horizon")
     ]
     dropped: dict[str, Any] = {}
-    notes: list[str] = []
     for text in scenario.drop:
         word = _long(deal.file, text).removeprefix("clauses.").removeprefix("promises.")
         key, why = _drop(deal.file, word, scenario.drop)
@@ -177,7 +194,7 @@ def lay(deal: Deal, scenario: Scenario) -> Laid:
     problems += [f"{k}: is set and dropped at once" for k in dropped if k in keys]
     base = {k: v for k, v in deal.overrides.items() if k not in keys}
     changed = {**tables, **keys, **dropped}
-    return Laid({**base, **changed} if changed else {}, named, tuple(notes), tuple(problems))
+    return Laid({**base, **changed} if changed else {}, named, tuple(notes), tuple(problems), answers)
 
 
 def _long(file: DealFile, key: str) -> str:
@@ -304,6 +321,51 @@ def _added(deal: Deal, scenario: Scenario, problems: list[str]) -> dict[str, Any
             problems += [f"{path}: {p}" for p in _merge(merged, {name: value}, "")]
             touched |= merged
     return touched
+
+
+def _answers(deal: Deal, scenario: Scenario, problems: list[str], notes: list[str]) -> Iterator[ExpertRow]:
+    """Yield the experts' answers that added parameters rest on, from the experts.csv beside each added file.
+
+    The deal's own answers come first: a question that it has asked is not taken from elsewhere.
+    """
+    own = {r.question for r in deal.experts}
+    taken: dict[tuple[str, str], ExpertRow] = {}
+    for path in scenario.add:
+        asked = _questions(path)
+        beside = path.parent / "experts.csv"
+        table = read_experts(beside) if asked else None
+        rows = [r for r in table.rows if r.question in asked] if table else []
+        if table and table.problems and not asked.keys() <= own:
+            problems += table.problems
+            continue
+        there = own | {r.question for r in rows} | {q for q, _ in taken}
+        problems += [
+            f"{path}: parameters.{name}.experts: no question {question!r} in the deal's experts.csv, nor in {beside}; "
+            f"put its answers there (columns {', '.join(EXPERT_COLUMNS)}), or give the parameter a constant"
+            for question, name in asked.items()
+            if question not in there
+        ]
+        new = {(r.question, r.expert): r for r in rows if r.question not in own and (r.question, r.expert) not in taken}
+        taken |= new
+        yield from new.values()
+        if new:
+            come = "comes 1 answer" if len(new) == 1 else f"come {len(new)} answers"
+            whom = ", ".join(dict.fromkeys(r.expert for r in new.values()))
+            notes.append(f"with {path.name} {come} of {whom} from the {beside.name} beside it")
+        mine = [r for r in deal.experts if r.question in asked]
+        if any(r.question in own and r not in mine for r in rows):
+            kept = dict.fromkeys(r.question for r in rows if r.question in own and r not in mine)
+            notes.append(f"the deal's own answers to {', '.join(kept)} are used, not those beside {path.name}")
+
+
+def _questions(path: Path) -> dict[str, str]:
+    """Questions that the parameters of an added file rest on, each with one of them; none where it can't be read."""
+    try:
+        named = read_toml(path).get("parameters", {})
+    except (DealFileError, OSError):
+        return {}  # which `_added` says
+    entries = named.items() if isinstance(named, dict) else ()
+    return {str(p["experts"]): name for name, p in entries if isinstance(p, dict) and "experts" in p}
 
 
 def _merge(into: dict[str, Any], extra: Mapping[str, Any], before: str) -> Iterator[str]:

@@ -6,12 +6,14 @@ from pathlib import Path
 import xarray as xr
 
 from forecast.report import sensitivity_plots as plots
-from forecast.report.html import Picture, environment, style
+from forecast.report.html import Picture
 from forecast.report.pages import picture
+from forecast.report.pages import write_page as page
 from forecast.report.sensitivity_rows import (
     Part,
     Row,
     decision_lines,
+    how_simulated,
     next_facts,
     over_headlines,
     parts,
@@ -46,27 +48,21 @@ def write_page(folder: Path, data: xr.Dataset, top: int) -> Path:
         Parameters shown for each headline.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "sensitivity.csv").write_text(table(data), encoding="utf-8", newline="")
     found = parts(data)
-    sections = [_section(folder, n, part, top) for n, part in enumerate(found, 1)]
     usable = [p for p in found if not p.trouble]
     several = len(usable) > 1 and any(r.clear for p in usable for r in p.facts)
-    page = environment()
-    page.filters |= {"share": share, "plus_minus": plus_minus}
-    text = page.get_template("sensitivity.html.j2").render(
-        css=style(),
-        attrs=data.attrs,
-        sections=sections,
-        overview=picture(folder, "overview", lambda narrow: plots.overview(found, 2 * top, narrow=narrow))
+    context = {
+        "attrs": data.attrs,
+        "simulated": how_simulated(data),
+        "sections": [_section(folder, n, part, top) for n, part in enumerate(found, 1)],
+        "overview": picture(folder, "overview", lambda narrow: plots.overview(found, 2 * top, narrow=narrow))
         if several
         else None,
-        usable=usable,
-        ranked=over_headlines(found, top),
-        decided=decision_lines(data, top),
-    )
-    index = folder / "index.html"
-    index.write_text(text, encoding="utf-8")
-    return index
+        "usable": usable,
+        "ranked": over_headlines(found, top),
+        "decided": decision_lines(data, top),
+    }
+    return page(folder, "sensitivity", table(data), context, {"share": share, "plus_minus": plus_minus})
 
 
 def _section(folder: Path, n: int, part: Part, top: int) -> Section:

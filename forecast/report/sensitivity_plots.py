@@ -21,6 +21,7 @@ from forecast.report.words import percent
 
 FULL, ALONE = "#4477aa", "#cc6677"
 LOW, HIGH = "#88a9c6", "#cc6677"
+LOW_PAIR, HIGH_PAIR = "#2f5f8f", "#8f2f45"  # moved alone
 PITCH = 34.0
 
 
@@ -58,35 +59,62 @@ def shares(rows: Sequence[Row], *, narrow: bool = False) -> Figure:
 
 
 def tornado(rows: Sequence[Row], mean: float, *, narrow: bool = False) -> Figure:
-    """Draw the headline at each number's 5 % and 95 % quantile, with standard errors, around its mean."""
+    """Draw the headline at each number's 5 % and 95 % quantile, with standard errors, around its mean.
+
+    Where pairs were simulated, there is a second bar below: this number moved alone, everything else at its draws.
+    """
+    pairs = any(r.paired for r in rows)
     with mpl.rc_context(STYLE):
-        figure, axes = _frame(len(rows), narrow, bottom=50.0, right=14.0 if narrow else 70.0)
+        figure, axes = _frame(len(rows), narrow, bottom=68.0 if pairs else 50.0, right=14.0 if narrow else 70.0)
+        ends: list[float] = []
         for y, r in enumerate(rows):
-            for end, error, colour, value in (
-                (r.low, r.low_error, LOW, r.at_low),
-                (r.high, r.high_error, HIGH, r.at_high),
-            ):
-                axes.barh(y, end - mean, 0.56, left=mean, color=colour)
-                axes.errorbar(end, y, xerr=error, fmt="none", ecolor=colours.INK, elinewidth=1.1, capsize=2.5)
-                if not narrow:
-                    side = -1 if end < mean else 1
-                    tip = end + side * error
-                    axes.annotate(in_unit(value, r.unit), (tip, y), (6 * side, 0), textcoords="offset points",
-                                  va="center", ha="right" if side < 0 else "left", fontsize=10,
-                                  color=colours.MUTED_INK)  # fmt: skip
+            at, height = (y - 0.17, 0.3) if r.paired else (float(y), 0.56)
+            ends += _swing(axes, at, height, mean, (r.low, r.high), (r.low_error, r.high_error), (LOW, HIGH))
+            if not narrow:
+                _values(axes, at, mean, r)
+            if r.paired:
+                errors = (r.paired_low_error, r.paired_high_error)
+                ends += _swing(axes, y + 0.17, 0.3, mean, (r.paired_low, r.paired_high), errors, (LOW_PAIR, HIGH_PAIR))
         axes.axvline(mean, color=colours.INK, lw=1.0)
         _names(axes, rows, narrow)
-        ends = [
-            x
-            for r in rows
-            for x in (r.low - r.low_error, r.high - r.high_error, r.low + r.low_error, r.high + r.high_error)
-        ]
         room = 0.04 if narrow else 0.24
         span = max(ends) - min(ends)
         axes.set_xlim(min(ends) - room * span, max(ends) + room * span)
         _percent_ticks(axes, 4 if narrow else 7)
-        _legend(axes, narrow, [LOW, HIGH], ["at its 5% quantile", "at its 95% quantile"])
+        texts = ["at its 5% quantile", "at its 95% quantile"]
+        alone = ["5%, moved alone", "95%, moved alone"]
+        shades = [LOW, LOW_PAIR, HIGH, HIGH_PAIR] if pairs else [LOW, HIGH]
+        _legend(axes, narrow, shades, [texts[0], alone[0], texts[1], alone[1]] if pairs else texts)
         return figure
+
+
+def _swing(
+    axes: Axes,
+    y: float,
+    height: float,
+    mean: float,
+    ends: tuple[float, float],
+    errors: tuple[float, float],
+    shades: tuple[str, str],
+) -> list[float]:
+    """Draw one bar with its errors; return what it reaches."""
+    for end, error, shade in zip(ends, errors, shades, strict=True):
+        axes.barh(y, end - mean, height, left=mean, color=shade)
+        axes.errorbar(end, y, xerr=error, fmt="none", ecolor=colours.INK, elinewidth=1.1, capsize=2.5)
+    return [end + side * error for end, error in zip(ends, errors, strict=True) for side in (-1, 1)]
+
+
+def _values(axes: Axes, y: float, mean: float, r: Row) -> None:
+    """Write the quantiles beside the ends of a bar; both on one side stand one behind the other."""
+    tips = [(r.low, r.low_error, r.at_low), (r.high, r.high_error, r.at_high)]
+    sides = [-1 if end < mean else 1 for end, _, _ in tips]
+    if sides[0] == sides[1]:
+        far = max(tips, key=lambda t: abs(t[0] - mean))
+        tips, sides = [far], sides[:1]
+    for (end, error, value), side in zip(tips, sides, strict=True):
+        axes.annotate(in_unit(value, r.unit), (end + side * error, y), (6 * side, 0), textcoords="offset points",
+                      va="center", ha="right" if side < 0 else "left", fontsize=10,
+                      color=colours.MUTED_INK)  # fmt: skip
 
 
 def overview(found: Sequence[Part], top: int, *, narrow: bool = False) -> Figure:

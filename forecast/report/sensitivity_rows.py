@@ -44,6 +44,16 @@ class Row:
     brier: float
     bits: float
     bits_error: float
+    paired_low: float = math.nan
+    paired_high: float = math.nan
+    paired_low_error: float = math.nan
+    paired_high_error: float = math.nan
+    paired_swing_error: float = math.nan
+
+    @property
+    def paired(self) -> bool:
+        """Whether it was simulated at its quantiles with everything else at its draws."""
+        return not math.isnan(self.paired_low)
 
     @property
     def clear(self) -> bool:
@@ -81,6 +91,7 @@ _FIGURES = {
 }  # fmt: skip
 
 
+PAIRED = ("paired_low", "paired_high", "paired_low_error", "paired_high_error", "paired_swing_error")
 _FIXED = {"pawn_floor": "pawn_floor", "at_low": "factor_low", "at_high": "factor_high"}
 
 
@@ -110,10 +121,27 @@ def _rows(data: xr.Dataset, h: int) -> Iterator[Row]:
     texts = {k: data[f"factor_{k}"].to_numpy() for k in ("label", "kind", "unit", "source")}
     figures = {k: data[v].to_numpy()[h] for k, v in _FIGURES.items()}
     figures |= {k: data[v].to_numpy() for k, v in _FIXED.items()}
+    figures |= {k: data[k].to_numpy()[h] for k in PAIRED if k in data}
     for k, (id_, size) in enumerate(zip(data["factor"].to_numpy(), data["factor_size"].to_numpy(), strict=True)):
         row: dict[str, Any] = {name: str(x[k]) for name, x in texts.items()}
         row |= {name: float(x[k]) for name, x in figures.items()}
         yield Row(id=str(id_), size=int(size), **row)
+
+
+def paired_rows(part: Part) -> tuple[Row, ...]:
+    """Numbers that were simulated in pairs, the widest first."""
+    return tuple(sorted((r for r in part.numbers if r.paired), key=lambda r: -abs(r.paired_high - r.paired_low)))
+
+
+def how_simulated(data: xr.Dataset) -> str:
+    """Say what was simulated for the pairs; empty where nothing was."""
+    a = data.attrs
+    if "paired_numbers" not in a:
+        return ""
+    exact = int(a["paired_replicates"]) == 0
+    how = "solved exactly" if exact else f"{a['paired_replicates']} weighted paths a draw and the same luck"
+    count = "1 parameter" if a["paired_numbers"] == 1 else f"{a['paired_numbers']} parameters, each"
+    return f"{count} held at its 5% and 95% quantile with every other one at its draws: {how}"
 
 
 def plus_minus(error: float) -> str:

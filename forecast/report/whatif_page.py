@@ -6,8 +6,9 @@ from pathlib import Path
 import xarray as xr
 
 from forecast.report import whatif_plots as plots
-from forecast.report.html import Picture, environment, style
+from forecast.report.html import Picture
 from forecast.report.pages import kept, picture
+from forecast.report.pages import write_page as page
 from forecast.report.whatif_rows import Part, between, error, move, parts, shown_label, table
 
 
@@ -35,19 +36,14 @@ def write_page(folder: Path, data: xr.Dataset, top: int) -> Path:
         Causes and outcomes shown for each scenario beside the headlines.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "whatif.csv").write_text(table(data), encoding="utf-8", newline="")
-    page = environment()
-    page.filters |= {"move": move, "error": error}
-    page.globals |= {"between": between, "shown_label": shown_label}
-    text = page.get_template("whatif.html.j2").render(
-        css=style(),
-        attrs=data.attrs,
-        sections=[_section(folder, data, part, top) for part in parts(data)],
-        top=top,
-    )
-    index = folder / "index.html"
-    index.write_text(text, encoding="utf-8")
-    return index
+    context = {
+        "attrs": data.attrs,
+        "sections": [_section(folder, data, part, top) for part in parts(data)],
+        "top": top,
+        "between": between,
+        "shown_label": shown_label,
+    }
+    return page(folder, "whatif", table(data), context, {"move": move, "error": error})
 
 
 def _section(folder: Path, data: xr.Dataset, part: Part, top: int) -> Section:

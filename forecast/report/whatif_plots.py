@@ -27,28 +27,42 @@ def over_time(data: xr.Dataset, number: int, kind: str, *, narrow: bool = False)
     shown = moved_things(data, number, kind, CELLS)
     if not shown:
         return None
+    x = decimal_years([d.item() for d in data["time"].to_numpy().astype("datetime64[D]")])
+    low, high = _limits(data, number, kind, shown)
     with mpl.rc_context(STYLE):
-        columns = 1 if narrow else min(3, len(shown))
-        rows = -(-len(shown) // columns)
-        total, left, gap, head, plot, foot = NARROW if narrow else WIDE, 46.0, 52.0, 40.0, 150.0, 30.0
-        width = (total - left - 24.0 - gap * (columns - 1)) / columns
-        figure = blank(total, rows * (head + plot + foot))
-        x = decimal_years([d.item() for d in data["time"].to_numpy().astype("datetime64[D]")])
-        low, high = _limits(data, number, kind, shown)
-        for n, k in enumerate(shown):
-            row, column = divmod(n, columns)
-            top = row * (head + plot + foot) + head
-            axes = axes_at(figure, left + column * (width + gap), top, width, plot)
+        drawn = cells([str(data[f"{kind}_label"].to_numpy()[k]) for k in shown], x, narrow=narrow)
+        for axes, k in zip(drawn, shown, strict=True):
             _cell(axes, data, number, kind, k, x)
             axes.set_ylim(low, high)
-            year_axis(axes, x, width)
             _points_axis(axes)
-            label = str(data[f"{kind}_label"].to_numpy()[k])
-            title = textwrap.wrap(label, int(width / 6.6), max_lines=2, placeholder=" …")
-            for line, text in enumerate(reversed(title)):
-                axes.annotate(text, (0.0, 1.0), (0, 6 + 15 * line), xycoords="axes fraction",
-                              textcoords="offset points", fontsize=12, fontweight="bold")  # fmt: skip
-        return figure
+        return figure_of(drawn[0])
+
+
+def cells(labels: Sequence[str], x: np.ndarray, *, narrow: bool) -> list[Axes]:
+    """Make a cell for each label, with an axis of years: three in a row, or one on a narrow page."""
+    columns = 1 if narrow else min(3, len(labels))
+    rows = -(-len(labels) // columns)
+    total, left, gap, head, plot, foot = NARROW if narrow else WIDE, 46.0, 52.0, 40.0, 150.0, 30.0
+    width = (total - left - 24.0 - gap * (columns - 1)) / columns
+    figure, made = blank(total, rows * (head + plot + foot)), []
+    for n, label in enumerate(labels):
+        row, column = divmod(n, columns)
+        axes = axes_at(figure, left + column * (width + gap), row * (head + plot + foot) + head, width, plot)
+        year_axis(axes, x, width)
+        title = textwrap.wrap(label, int(width / 6.6), max_lines=2, placeholder=" …")
+        for line, text in enumerate(reversed(title)):
+            axes.annotate(text, (0.0, 1.0), (0, 6 + 15 * line), xycoords="axes fraction",
+                          textcoords="offset points", fontsize=12, fontweight="bold")  # fmt: skip
+        made.append(axes)
+    return made
+
+
+def figure_of(axes: Axes) -> Figure:
+    """Return the figure that axes stand in."""
+    figure = axes.get_figure(root=True)
+    if figure is None:
+        raise AssertionError("axes without a figure")
+    return figure
 
 
 def _cell(axes: Axes, data: xr.Dataset, number: int, kind: str, k: int, x: np.ndarray) -> None:
@@ -78,27 +92,37 @@ def bars(part: Part, top: int, *, narrow: bool = False) -> Figure:
     """Draw the difference of each figure with its 90 % interval over draws."""
     rows = part.shown(top)
     with mpl.rc_context(STYLE):
-        left, right, pitch = (152.0, 60.0, 34.0) if narrow else (400.0, 90.0, 30.0)
-        total = NARROW if narrow else WIDE
-        figure = blank(total, 10.0 + pitch * len(rows) + 34.0)
-        axes = axes_at(figure, left, 10.0, total - left - right, pitch * len(rows))
+        axes = named_rows([shown_label(r) for r in rows], [r.difference for r in rows], narrow=narrow)
         for y, r in enumerate(rows):
             colour = GAIN if r.difference > 0 else LOSS
             axes.plot([r.lower, r.upper], [y, y], color=colour, lw=7, alpha=0.3, solid_capstyle="butt")
             axes.plot([r.difference], [y], "o", color=colour, ms=6)
-            wrapped = textwrap.wrap(shown_label(r), 24 if narrow else 58, max_lines=2, placeholder=" …")
-            axes.annotate("\n".join(wrapped), (0.0, y), (-8, 0), xycoords=axes.get_yaxis_transform(),
-                          textcoords="offset points", ha="right", va="center",
-                          fontsize=9 if narrow else 12)  # fmt: skip
-            axes.annotate(move(r.difference), (1.0, y), (8, 0), xycoords=axes.get_yaxis_transform(),
-                          textcoords="offset points", va="center", fontsize=11, fontweight="bold")  # fmt: skip
         axes.axvline(0.0, color=colours.INK, lw=1.0)
-        axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_yticks([])
-        axes.spines["left"].set_visible(False)
         axes.xaxis.set_major_locator(MaxNLocator(4 if narrow else 8))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:+.3g}".replace("-", "−") if v else "0"))
-        return figure
+        return figure_of(axes)
+
+
+def named_rows(labels: Sequence[str], moves: Sequence[float], *, narrow: bool) -> Axes:
+    """Make axes with a row for each label, its name on the left and its difference in points on the right."""
+    left, right, pitch = (152.0, 60.0, 34.0) if narrow else (400.0, 90.0, 30.0)
+    size, total = (9, NARROW) if narrow else (12, WIDE)
+    axes = axes_at(
+        blank(total, 10.0 + pitch * len(labels) + 34.0), left, 10.0, total - left - right, pitch * len(labels)
+    )
+    for y, (label, moved) in enumerate(zip(labels, moves, strict=True)):
+        wrapped = textwrap.wrap(label, 24 if narrow else 58, max_lines=2, placeholder=" …")
+        for k, text in enumerate(wrapped):  # a text each, so that a page's other font keeps it in place
+            down = (k - (len(wrapped) - 1) / 2.0) * 1.15 * size
+            axes.annotate(text, (0.0, y), (-8.0, -down), xycoords=axes.get_yaxis_transform(),
+                          textcoords="offset points", ha="right", va="center", fontsize=size,
+                          annotation_clip=False)  # fmt: skip
+        axes.annotate(move(moved), (1.0, y), (8, 0), xycoords=axes.get_yaxis_transform(),
+                      textcoords="offset points", va="center", fontsize=11, fontweight="bold")  # fmt: skip
+    axes.set_ylim(len(labels) - 0.5, -0.5)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    return axes
 
 
 def errors_in_words(part: Part, top: int) -> str:

@@ -264,3 +264,11 @@ def join(parts: list[str]) -> str:
     ('a', 'a, b and c')
     """
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def in_words(seconds: float) -> str:
+    """Say how long something takes: "about 4 min"."""
+    for size, unit in ((86_400.0, "days"), (3_600.0, "h"), (60.0, "min")):
+        if seconds >= 1.5 * size:
+            return f"about {seconds / size:,.{int(seconds < 10 * size)}f} {unit}"
+    return f"about {max(seconds, 1.0):.0f} s"

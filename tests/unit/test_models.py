@@ -122,9 +122,11 @@ def predictors(free, classes):
     scale = free["class__spread"][:, classes.spread_of]
     effect = free["class__z"] * np.where(classes.centred, 1.0, scale)
     eta = free["class__base"][:, classes.base_of]
-    for n in range(len(classes.base_of)):
-        for x, k in zip(classes.x[n], classes.term_of[n], strict=True):
-            eta[:, n] += x * effect[:, k]
+    for p in classes.parts:
+        for (cell, column), x in np.ndenumerate(p.layout.x):
+            for k in range(len(p.free)):
+                n = p.entries.start + cell * len(p.free) + k
+                eta[:, n] += x * effect[:, p.terms.start + column * len(p.free) + k]
     return eta, effect
 
 

@@ -6,13 +6,16 @@ import json
 import xml.etree.ElementTree as ET
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import xarray as xr
 from click.testing import CliRunner
 
+from forecast import swings
 from forecast.analysis.sensitivity.analyse import analyse
+from forecast.analysis.sensitivity.batches import batch_error
 from forecast.analysis.sensitivity.decision import load_decision, payoffs, quiet
 from forecast.analysis.sensitivity.factors import factors_of, numbers_of
 from forecast.analysis.sensitivity.headlines import headlines_of
@@ -20,11 +23,14 @@ from forecast.analysis.sensitivity.registry import SENSITIVITY, markdown, proble
 from forecast.analysis.sensitivity.stored import find_run, sensitivity
 from forecast.archive import Archive
 from forecast.cli_sensitivity import sensitivity as command
+from forecast.deal.spec import Process
 from forecast.errors import ArchiveError, ForecastError
 from forecast.inputs import load
+from forecast.process.draws import Draws
 from forecast.report.sensitivity_page import write_page
 from forecast.report.sensitivity_rows import in_unit, parts
 from forecast.report.sensitivity_text import COLUMNS, lines, table
+from forecast.swings import held
 from tests import outputs_data
 
 DRAWS = 800
@@ -90,7 +96,7 @@ def archived(tmp_path_factory):
 def test_every_declared_variable_is_there_and_described(data):
     assert problems(data) == []
     missing = {n for n in SENSITIVITY if n not in data.variables}
-    assert missing == {n for n in SENSITIVITY if n.startswith("decision_value")}
+    assert missing == {n for n in SENSITIVITY if n.startswith(("decision_value", "paired_"))}
     assert all(v.attrs["long_name"] and v.attrs["description"] for v in data.variables.values())
 
 
@@ -446,6 +452,116 @@ def test_a_deal_that_has_changed_since_its_run_is_noted(tmp_path):
     outputs_data.write(archive, outputs_data.forecast_tree(240, 40, **attrs), tmp_path)
     found, notes = find_run("priors/teaching/deal.toml", archive)
     assert (found.id, notes) == (same.id, ())
+
+
+# ---- pairs: one parameter moved, everything else at its draws -------------------------------------
+
+
+def two_chances(n: int = DRAWS) -> tuple[Draws, Process]:
+    """Both of two things happen with chances that go together; the second entry of `pair` is one of them."""
+    rng = np.random.default_rng(6)
+    one = rng.uniform(0.2, 0.8, n)
+    two = np.clip(one + rng.normal(0.0, 0.05, n), 0.05, 0.95)
+    shares = np.stack([one, 1.0 - one], axis=1)
+    values = {"one": one, "pair": np.stack([np.full(n, 0.5), two], axis=1), "shares": shares}
+
+    def event(id_: str, probability: str, when: list[str]) -> dict:
+        yes = {"id": "yes", "label": "", "probability": probability, "effect": {"set": [id_]}}
+        return {"id": id_, "label": "", "dates": [date(2026, 1, 1)], "when": {"all": when},
+                "branches": [yes, {"id": "no", "label": ""}]}  # fmt: skip
+
+    process = Process.model_validate({
+        "deal_id": "small", "title": "Two", "as_of": date(2025, 3, 15), "horizon": 5.0,
+        "flags": [{"id": f, "label": ""} for f in ("first", "both")],
+        "scheduled": [event("first", "one", []), event("both", "pair[b]", ["first"])],
+        "outcomes": [{"id": "all", "label": "", "rest": True}],
+    })  # fmt: skip
+    labels = {"pair": ("a", "b"), "shares": ("x", "y")}
+    return Draws(values, {}, labels, {}), process
+
+
+@pytest.fixture(params=["exact", "simulated"])
+def pairs(request, tmp_path, monkeypatch):
+    """`forecast sensitivity --paired` of a run of `two_chances`, solved exactly or by weighted paths."""
+    draws, process = two_chances()
+    y = draws.values["one"] * draws.values["pair"][:, 1]
+    names = ["one", "pair[a]", "pair[b]", "shares[x]", "shares[y]"]
+    columns = np.column_stack([draws.values["one"], draws.values["pair"], draws.values["shares"]])
+    tree = xr.DataTree(xr.Dataset(
+        {"parameters": (("draw", "parameter"), columns), "state_probability": (("draw", "time", "state"),
+         np.stack([0.0 * y, y], axis=1)[:, :, None]), "outcome_probability": (("draw", "time", "outcome"),
+         np.ones((DRAWS, 2, 1))), "cumulative_incidence": (("draw", "time", "cause"), np.zeros((DRAWS, 2, 0)))},
+        coords={"parameter": names, "parameter_label": ("parameter", names), "parameter_unit": ("parameter",
+                ["probability"] * 3 + ["share"] * 2), "time": np.array(["2025-03-15", "2030-03-15"], "datetime64[ns]"),
+                "state": ["both"], "state_label": ("state", ["Both"]), "outcome": ["all"],
+                "outcome_label": ("outcome", ["All"]), "cause": np.zeros(0, "U1"),
+                "cause_label": ("cause", np.zeros(0, "U1"))},
+        attrs={**outputs_data.attrs(DRAWS, 50), "method": request.param, "headline": json.dumps(
+               [["Both", "state_probability", "both", "2030-03-15"]])},
+    ))  # fmt: skip
+    run = SimpleNamespace(id="small-1", open=lambda: tree, manifest={"attrs": {**tree.attrs, "seed": 5}})
+    monkeypatch.setattr(swings, "analysed", lambda *_: (run, analyse(tree).assign_attrs(run=run.id), ()))
+    monkeypatch.setattr(swings, "stored", lambda *_: (SimpleNamespace(deal=None), None))
+    monkeypatch.setattr(swings, "used_draws", lambda *_: draws)
+    monkeypatch.setattr(swings, "expand", lambda _: process)
+    return draws, swings.paired_sensitivity("latest", 10, tmp_path / "outputs"), request.param
+
+
+def test_pairs_move_one_number_and_nothing_else(pairs):
+    """Both happen with chance one · two: with one held at q, that is q times the mean of two.
+
+    In the draws they go together, so that the stored run's own tornado reaches further. Simulated: within 4.5 errors.
+    """
+    draws, found, how = pairs
+    one, two = draws.values["one"], draws.values["pair"][:, 1]
+    data = found.data.sel(headline="Both")
+    for number, x, other in (("one", one, two), ("pair[b]", two, one)):
+        at = data.sel(factor=number)
+        for side, q in (("low", 0.05), ("high", 0.95)):
+            expected = float(np.quantile(x, q)) * other.mean()
+            error = float(at[f"paired_{side}_error"])
+            assert float(at[f"paired_{side}"]) == pytest.approx(expected, abs=1e-9 if how == "exact" else 4.5 * error)
+            influence = batch_error(float(np.quantile(x, q)) * other - one * two)
+            assert error == pytest.approx(float(influence), rel=1e-6 if how == "exact" else 0.3)
+        assert float(at["tornado_high"] - at["tornado_low"]) > 1.5 * float(at["paired_high"] - at["paired_low"])
+    assert np.isnan(found.data["paired_low"].sel(factor="all:parameters")).all()
+    assert "not moved alone: shares[x]: is one of several shares that add up to 1" in found.notes
+    kept = xr.open_zarr(found.path, consolidated=False).load()
+    assert problems(kept) == []
+
+
+def test_pairs_are_printed_and_drawn_beside_the_stored_run(pairs, tmp_path):
+    _, found, how = pairs
+    text = "\n".join(lines(found.data, 3))
+    assert "nothing simulated but the pairs" in text
+    assert ("solved exactly" if how == "exact" else "16 weighted paths a draw") in text
+    assert "moved alone, everything else at its draws (paired)" in text
+    page = write_page(tmp_path / "page", found.data, 3).read_text("utf-8")
+    assert "Dark bars: moved alone" in page
+    drawn = (tmp_path / "page" / "tornado-1.svg").read_text("utf-8")
+    assert "5%, moved alone" in drawn
+    row = next(r for r in csv.DictReader(io.StringIO(table(found.data))) if r["factor"] == "one")
+    assert float(row["paired_at_low"]) == float(found.data["paired_low"].sel(factor="one")[0])
+
+
+def test_numbers_are_held_one_by_one():
+    draws, _ = two_chances(5)
+    moved = held(draws, "pair[b]", 0.3)
+    np.testing.assert_array_equal(moved.values["pair"], np.stack([np.full(5, 0.5), np.full(5, 0.3)], axis=1))
+    np.testing.assert_array_equal(moved.values["one"], draws.values["one"])
+    for number, says in (("pair", "no such entry"), ("pair[c]", "no such entry"), ("two", "no such parameter"),
+                         ("shares[x]", "add up to 1")):  # fmt: skip
+        with pytest.raises(ForecastError, match=says):
+            held(draws, number, 0.3)
+
+
+def test_lower_bounds_and_what_is_not_given_are_said(data, tmp_path):
+    text = "\n".join(lines(data, 5))
+    assert "≥" in text
+    assert "Total-order indices are not given" in text
+    page = write_page(tmp_path, data, 5).read_text("utf-8")
+    assert "No total-order indices" in page
+    assert "at least " in page
 
 
 # ---- what is printed -------------------------------------------------------------------------------

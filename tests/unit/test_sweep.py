@@ -21,7 +21,8 @@ from forecast.errors import ArchiveError, DealFileError, ForecastError
 from forecast.inputs import load
 from forecast.pipeline import RunSettings, calibrate_deal
 from forecast.report.sweep_page import table, write_page
-from forecast.sweeping import compute_block, in_words, run_sweep
+from forecast.report.words import in_words
+from forecast.sweeping import compute_block, run_sweep
 
 SETTINGS = RunSettings(paths=4_000, draws=400, seed=3)
 DEADLINE = "clauses.troops_leave.deadline"

@@ -12,12 +12,22 @@ from click.testing import CliRunner
 
 from forecast import conditions as conditions_module
 from forecast import scenarios as scenarios_module
-from forecast.analysis.conditioning import conditional, effective_draws, look, shifts
+from forecast.analysis.conditioning import (
+    Curves,
+    conditional,
+    conditional_curves,
+    curves,
+    effective_draws,
+    look,
+    paths_of,
+    shifts,
+)
+from forecast.analysis.given import problems as given_problems
 from forecast.analysis.paired import level, paired
 from forecast.analysis.scenarios import problems
 from forecast.cli_whatif import given as given_command
 from forecast.cli_whatif import whatif as command
-from forecast.conditions import _given
+from forecast.conditions import Source, _given, asked_of
 from forecast.coordinates import DIMS, coordinates_of, deal_out
 from forecast.deal.expand import expand
 from forecast.deal.scenario import Scenario, read_scenarios, words_to_scenario
@@ -32,8 +42,9 @@ from forecast.process.draws import Draws
 from forecast.process.exact import exact_forecast, exact_forecasts
 from forecast.process.force import forced, without
 from forecast.refine import Wanted, wanted_of
-from forecast.report.given_text import lines as given_lines
-from forecast.report.given_text import table as given_table
+from forecast.report.given_page import write_page as write_given
+from forecast.report.given_rows import lines as given_lines
+from forecast.report.given_rows import table as given_table
 from forecast.report.whatif_page import write_page
 from forecast.report.whatif_rows import lines, parts, table
 from forecast.scenarios import _window, evaluate
@@ -240,6 +251,65 @@ def test_clauses_are_added_from_a_file(tmp_path):
         variants_of(inputs, [Scenario("wet", add=(extra,))])
 
 
+FLOOD = (
+    '[breakdowns.flood]\ncause_label = "Flood"\nhazard = "flood"\nsource = "invented"\n'
+    '[parameters.flood]\nlabel = "Flood"\nunit = "per year"\nexperts = "flood_rate"\n'
+)
+HEADER = "question,expert,date,asked,scale,unit,p05,p50,p95,why\n"
+ANSWER = 'flood_rate,An hydrologist,2024-11-01,"How often a year is the bridge flooded?",positive,per year,{}\n'
+WHY = '"Three times since it was built in 1990."'
+
+
+def test_clauses_bring_the_answers_that_they_rest_on(tmp_path):
+    extra, sheet = tmp_path / "more.toml", tmp_path / "experts.csv"
+    extra.write_text(FLOOD)
+    inputs = load(TEACHING)
+    with pytest.raises(DealFileError, match=r"no question 'flood_rate' in the deal's experts.csv, nor in .*put its an"):
+        variants_of(inputs, [Scenario("wet", add=(extra,))])
+    other = 'shore,An hydrologist,2024-11-01,"How often does it rain?",positive,per year,1,2,3,"It rains a lot."\n'
+    sheet.write_text(HEADER + ANSWER.format(f"0.02,0.1,0.3,{WHY}") + other)
+    v = variants_of(inputs, [Scenario("wet", add=(extra,))])[0]
+    assert [r.question for r in v.inputs.deal.experts if r not in inputs.deal.experts] == ["flood_rate"]
+    assert v.notes == ("with more.toml comes 1 answer of An hydrologist from the experts.csv beside it",)
+    whole = joint(inputs, [v])
+    assert whole.deal.experts == v.inputs.deal.experts
+    assert whole.deal.file.parameters["flood"].experts == "flood_rate"
+    sheet.write_text(HEADER + ANSWER.format(f"0.3,0.1,0.02,{WHY}"))
+    with pytest.raises(DealFileError, match=r"experts\.csv: line 2: "):
+        variants_of(inputs, [Scenario("wet", add=(extra,))])
+
+
+def test_answers_that_contradict_each_other_are_refused(tmp_path):
+    adds = []
+    for n, median in enumerate((0.1, 0.2)):
+        folder = tmp_path / str(n)
+        folder.mkdir()
+        (folder / "more.toml").write_text(FLOOD)
+        (folder / "experts.csv").write_text(HEADER + ANSWER.format(f"0.02,{median},0.3,{WHY}"))
+        adds.append(folder / "more.toml")
+    inputs = load(TEACHING)
+    with pytest.raises(DealFileError, match="'An hydrologist' answers 'flood_rate' otherwise than in another scenario"):
+        variants_of(inputs, [Scenario(f"wet{n}", add=(a,)) for n, a in enumerate(adds)])
+
+
+def test_the_deals_own_answers_come_first(tmp_path):
+    row = next(r for r in load(SHIPPED).deal.experts if r.question == "oral_worth")
+    extra = tmp_path / "more.toml"
+    extra.write_text(
+        '[breakdowns.flood]\ncause_label = "Flood"\nhazard = "flood"\nsource = "invented"\n[parameters.flood]\n'
+        'label = "Flood"\nunit = "per year"\nexperts = "fighting_resumes_rate"\n[parameters.worth]\nlabel = "Worth"\n'
+        f'unit = "{row.unit}"\nexperts = "oral_worth"\n'
+    )
+    flood = ANSWER.format(f"0.02,0.1,0.3,{WHY}").replace("flood_rate", "fighting_resumes_rate")
+    worth = (
+        f'oral_worth,Somebody else,2024-11-01,"How much is it worth, would you say?",{row.scale},{row.unit},0.1,0.2,0.3'
+    )
+    (tmp_path / "experts.csv").write_text(f"{HEADER}{flood}{worth},{WHY}\n")
+    v = variants_of(load(SHIPPED), [Scenario("wet", add=(extra,))])[0]
+    assert any("own answers to oral_worth are used, not those beside more.toml" in n for n in v.notes)
+    assert not any(r.expert == "Somebody else" for r in v.inputs.deal.experts)
+
+
 MISTAKES = [
     (Scenario("x", force={"us_election_2028": "change"}), "did you mean 'us_presidency.2028'"),
     (Scenario("x", force={"us_presidency.2028": "changes"}), "comes out as one of change, stays"),
@@ -279,6 +349,30 @@ def test_all_mistakes_are_said_at_once_and_nothing_is_written(tmp_path):
     assert isinstance(result.exception, ForecastError)
     assert all(x in said for x in ("scenario 'a'", "scenario 'b'", "scenario 'scenario'"))
     assert not archive.exists()
+
+
+def test_words_and_file_are_read_whatever_is_wrong_with_the_other(tmp_path):
+    file = tmp_path / "s.toml"
+    file.write_text('title = "x"\n[scenarios.a]\ndrp = ["verification"]\n[scenarios.B]\nset = 3\n')
+    args = [
+        str(SHIPPED),
+        "--scenarios",
+        str(file),
+        "--force",
+        "x=y",
+        "--force",
+        "x=z",
+        "--archive",
+        str(tmp_path / "a"),
+    ]
+    said = str(CliRunner().invoke(command, args).exception)
+    for line in ("--force x: is given twice", "scenarios.a.drp: unknown key; did you mean 'drop'?",
+                 "scenarios.B: 'B' is not a name", "title: unknown key; keys here are: scenarios"):  # fmt: skip
+        assert line in said
+    file.write_text('[scenarios.a]\ndrop = ["verificaton"]\n')
+    said = str(CliRunner().invoke(command, args).exception)
+    assert "--force x: is given twice" in said
+    assert "verificaton: no clause or promise is called so; did you mean 'verification'?" in said
 
 
 def test_scenario_files_and_words_are_read(tmp_path):
@@ -493,16 +587,61 @@ def test_what_is_given_must_be_known_and_common_enough(tmp_path):
         result = CliRunner().invoke(given_command, [str(SHIPPED), "--that", that, "--archive", str(tmp_path / "a")])
         assert says in str(result.exception)
     assert not (tmp_path / "a").exists()
-    inputs, settings = load(TEACHING), RunSettings(paths=4000, draws=400)
-    known = targets_of(inputs.deal.file, expand(inputs.deal))
-    that = {"shooting": "happens", "north_parliament.2027": "change", "troops_leave": "default"}
-    targets = [(known[k], v) for k, v in that.items()]
-    with pytest.raises(ForecastError, match="too few to say anything"):
-        _given(inputs, teaching_draws(), targets, that, settings, 10, lambda *_: None)
-    found = _given(inputs, teaching_draws(), targets[:1], {"shooting": "happens"}, settings, 10, lambda *_: None)
-    text = "\n".join(given_lines(found.title, found.that, found.figures, 2, 4, (found.happens, 4000, 300.0)))
-    assert "given shooting=happens" in text
-    assert given_table(found.figures).count("\n") == len(found.figures) + 1
+    inputs, settings = load(TEACHING), RunSettings(paths=4000, draws=400, archive=tmp_path / "a")
+    attrs = {"deal_id": "teaching", "as_of": "2025-01-01", "deal_digest": "0" * 64, "title": "The bridge", "run": "",
+             "horizon": "2030-01-01"}  # fmt: skip
+    source = Source(inputs, teaching_draws(), 10, attrs)
+    for that, says in (
+        ({"shooting": "happens", "north_parliament.2027": "change", "troops_leave": "default"}, "too few to say any"),
+        ({"signing": "never", "north_parliament.2027": "change", "shooting": "happens"}, "on none of 4,000 paths"),
+    ):
+        with pytest.raises(ForecastError, match=says):
+            _given(source, asked_of(inputs, that), that, settings, lambda *_: None)
+    assert not (tmp_path / "a").exists()
+    one = Source(inputs, replace(teaching_draws(), values={k: v[:4] for k, v in teaching_draws().values.items()}), 1000,
+                 attrs)  # fmt: skip
+    with pytest.raises(ForecastError, match="effective draws, too few"):
+        _given(one, asked_of(inputs, {"south": "accepts"}), {"south": "accepts"}, settings, lambda *_: None)
+
+
+def test_a_condition_that_contradicts_itself_is_refused():
+    inputs = load(SHIPPED)
+    for that, says in (
+        ({"talks_collapse": "never", "talks_collapse_ukraine": "happens"}, "what never happens cannot come out so"),
+        ({"us_presidency.2028": "change", "us_presidency_vote_1": "stays"}, "it comes out but once"),
+    ):
+        with pytest.raises(DealFileError, match=says):
+            asked_of(inputs, that)
+    assert len(asked_of(inputs, {"us_presidency.2028": "change", "us_presidency_vote_1": "happens"})) == 2
+    with pytest.raises(DealFileError, match=r"(?s)nonsense.*contradict"):
+        asked_of(inputs, {"nonsense": "x", "talks_collapse": "never", "talks_collapse_ukraine": "happens"})
+
+
+def test_curves_are_those_of_figures_at_each_date():
+    inputs, draws = load(TEACHING), teaching_draws()
+    program = compile_process(expand(inputs.deal), draws)
+    days = [date(2026, 6, 1), date(2029, 12, 31)]
+    times = [years_between(inputs.deal.as_of, d) for d in days]
+    log = record_paths(program, seed=3, paths=np.arange(400 * 20), replicates=20)
+    asked = asked_of(inputs, {"south": "accepts"})
+    counted = curves(program, log, asked, times)
+    for t, day in enumerate(days):
+        wanted = list(wanted_of(program, (), day))
+        seen = look(program, log, asked, wanted)
+        figures = conditional(seen, wanted, 400)
+        for kind, names in (("cause", program.causes), ("outcome", program.outcomes)):
+            found = conditional_curves(counted[kind], paths_of(seen, 400), len(seen.given))
+            for f in figures:
+                if (f.wanted.variable == "cumulative_incidence") == (kind == "cause"):
+                    k = names.index(f.wanted.name)
+                    got = [found[n][t, k] for n in ("forecast", "mean", "lower", "upper", "mcse", "difference_mcse")]
+                    np.testing.assert_allclose(
+                        got, (f.plain, f.mean, f.lower, f.upper, f.mcse, f.difference_mcse), atol=1e-12
+                    )
+    everyone = Curves(counted["outcome"].given, counted["outcome"].given.sum(axis=0))
+    same = conditional_curves(everyone, paths_of(seen, 400), int(seen.given.sum()))
+    np.testing.assert_allclose(same["mean"], same["forecast"])
+    assert (same["difference_mcse"] == 0.0).all()
 
 
 # ---- the commands, with made-up draws in the place of a calibration ------------------------------
@@ -540,9 +679,38 @@ def test_nothing_is_compared_where_the_calibration_fails(tmp_path, uncalibrated)
     assert not (tmp_path / "whatifs").exists()
 
 
-def test_given_prints_what_it_tells(uncalibrated):
-    args = [str(TEACHING), "--that", "north_parliament.2027=change", "--paths", "20000", "--draws", "400"]
+def test_given_prints_keeps_and_draws(tmp_path, uncalibrated):
+    args = [str(TEACHING), "--that", "north_parliament.2027=change", "--paths", "20000", "--draws", "400",
+            "--archive", str(tmp_path / "a"), "--out", str(tmp_path / "page")]  # fmt: skip
     result = CliRunner().invoke(given_command, args, catch_exceptions=False)
     assert result.exit_code == 0
     assert "given north_parliament.2027=change: on " in result.output
+    assert "paths" in result.output
+    assert "effective draws" in result.output
     assert "It tells about these parameters" in result.output
+    store = next((tmp_path / "a" / "givens").glob("teaching-2025-01-01-*/given.zarr"))
+    kept = xr.open_zarr(store, consolidated=False).load()
+    assert given_problems(kept) == []
+    assert kept.attrs["happens"] < kept.attrs["looked_at"] == 20_000
+    assert "\n".join(given_lines(kept, 6)) in result.output
+    n = kept.sizes
+    rows = n["figure"] + n["time"] * (n["cause"] + n["outcome"]) + n["parameter"]
+    assert given_table(kept).count("\n") == rows + 1
+    page = (tmp_path / "page" / "index.html").read_text()
+    assert "Given north_parliament.2027=change" in page
+    for name in ("given.png", "given.csv", "outcomes.svg", "causes.png"):
+        assert (tmp_path / "page" / name).stat().st_size > 1000
+    again = write_given(tmp_path / "again", kept.assign_attrs(title="<b>"), 0).read_text()
+    assert "&lt;b&gt;" in again
+    csv_rows = CliRunner().invoke(given_command, [*args[:9], "--csv"], catch_exceptions=False).output.splitlines()
+    assert next(r for r in csv_rows if r.startswith("given,kind"))
+
+
+def test_given_lists_and_refuses(tmp_path):
+    listed = CliRunner().invoke(given_command, [str(SHIPPED), "--list"])
+    assert listed.exit_code == 0
+    assert "us_presidency.2028 " in listed.output
+    assert "at_once" not in listed.output
+    assert "nothing is given" in CliRunner().invoke(given_command, [str(SHIPPED)]).output
+    mixed = CliRunner().invoke(given_command, ["latest", "--that", "x=y", "--seed", "3", "--archive", str(tmp_path)])
+    assert "a run has its own date, draws and seed; leave out --seed" in mixed.output

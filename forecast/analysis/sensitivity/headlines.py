@@ -44,14 +44,18 @@ def headlines_of(tree: xr.DataTree, asked: Sequence[str] = ()) -> tuple[Headline
     ForecastError
         One that isn't there (with the closest), or a run with one path a draw.
     """
+    return tuple(_read(tree, row) for row in rows_of(tree, asked))
+
+
+def rows_of(tree: xr.DataTree, asked: Sequence[str] = ()) -> tuple[tuple[str, str, str, str], ...]:
+    """Label, variable, name and date of each headline, as `headlines_of` takes them."""
     known = _known(tree)
     first = [(str(label), str(variable), str(name), str(day)) for label, variable, name, day in _stored(tree)]
     if not asked:
         if not first:
             raise ForecastError("the run has no headline; name a cause or an outcome class: " + "; ".join(known))
-        return tuple(_read(tree, row) for row in first)
-    found = [known[_match(text, known)] for text in asked]
-    return tuple(_read(tree, row) for row in dict.fromkeys(found))
+        return tuple(first)
+    return tuple(dict.fromkeys(known[_match(text, known)] for text in asked))
 
 
 def _stored(tree: xr.DataTree) -> list[list[str]]:

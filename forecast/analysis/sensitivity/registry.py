@@ -86,6 +86,24 @@ _TORNADO: Mapping[str, Variable] = {
     "tornado_swing_error": Variable(("headline", "factor"), "f8", "1", "standard error of high less low", _ERROR),
 }  # fmt: skip
 
+_PAIRS: Mapping[str, Variable] = {
+    **{
+        f"paired_{side}": Variable(
+            ("headline", "factor"), "f8", "1", f"headline with the number held at its {q} quantile",
+            "every other parameter at its draws, the same luck; NaN where nothing was simulated", optional=True,
+        )
+        for side, q in (("low", "5%"), ("high", "95%"))
+    },
+    **{
+        f"paired_{side}_error": Variable(
+            ("headline", "factor"), "f8", "1", f"standard error of {what}",
+            "from batches of draws, the paths' luck included; of the paired difference, not of the level",
+            optional=True,
+        )
+        for side, what in (("low", "low less the mean"), ("high", "high less the mean"), ("swing", "high less low"))
+    },
+}  # fmt: skip
+
 _VALUE: Mapping[str, Variable] = {
     "value_sd": Variable(
         ("headline", "factor"), "f8", "1", "fall of the standard deviation once x is known",
@@ -137,7 +155,7 @@ _BOXES: Mapping[str, Variable] = {
     "box_upper": Variable(("headline", "side", "rule"), "f8", "see factor_unit", "to", "inf: no upper bound"),
 }  # fmt: skip
 
-SENSITIVITY: Mapping[str, Variable] = {**_COORDS, **_SPREAD, **_SHARES, **_TORNADO, **_VALUE, **_BOXES}
+SENSITIVITY: Mapping[str, Variable] = {**_COORDS, **_SPREAD, **_SHARES, **_TORNADO, **_PAIRS, **_VALUE, **_BOXES}
 
 
 def problems(data: xr.Dataset) -> list[str]:

@@ -48,14 +48,26 @@ def sensitivity(
     ForecastError
         No such run, headline or decision file; nothing uncertain.
     """
+    return kept(analysed(which, archive, headline, decision), archive)
+
+
+def analysed(
+    which: str, archive: Path, headline: Sequence[str] = (), decision: Path | None = None
+) -> tuple[Run, xr.Dataset, tuple[str, ...]]:
+    """Find a run and analyse it: the run, the figures, and what to know about them."""
     run, notes = find_run(which, Archive(archive))
     chosen = load_decision(decision) if decision else None
     deal, trouble = stored_deal(run)
-    tree = run.open()
-    data = analyse(tree, deal, headline, chosen).assign_attrs(run=run.id)
-    path = Archive(archive).write_dataset(data, KIND, folder=FOLDER, problems=problems)
+    data = analyse(run.open(), deal, headline, chosen).assign_attrs(run=run.id)
     held = ("the run is held: its calibration fails its checks",) if run.manifest["attrs"]["status"] == "held" else ()
-    return Stored(run, data, path, (*held, *notes, *trouble))
+    return run, data, (*held, *notes, *trouble)
+
+
+def kept(found: tuple[Run, xr.Dataset, tuple[str, ...]], archive: Path) -> Stored:
+    """Write the figures of an analysis to the archive."""
+    run, data, notes = found
+    path = Archive(archive).write_dataset(data, KIND, folder=FOLDER, problems=problems)
+    return Stored(run, data, path, notes)
 
 
 def find_run(which: str, archive: Archive) -> tuple[Run, tuple[str, ...]]:
