@@ -37,8 +37,8 @@ VARIABLES: Mapping[str, Variable] = {
     "lasts": Variable(
         _P, "f8", "1", "P(in force so many years after its signature | signed)", "ratio of means over draws"
     ),
-    "lasts_lower": Variable(_P, "f8", "1", "its 5% quantile over draws", "Monte Carlo noise taken out"),
-    "lasts_upper": Variable(_P, "f8", "1", "its 95% quantile over draws", "Monte Carlo noise taken out"),
+    "lasts_lower": Variable(_P, "f8", "1", "its 5% quantile over draws", "by P(signed); Monte Carlo noise taken out"),
+    "lasts_upper": Variable(_P, "f8", "1", "its 95% quantile over draws", "by P(signed); Monte Carlo noise taken out"),
     "lasts_mcse": Variable(_P, "f8", "1", "its Monte Carlo standard error", "delta method; 0 where exact"),
     "on_front": Variable(_P, "bool", "1", "whether no package beats it in both", "by the means over draws"),
     "on_front_chance": Variable(
@@ -165,14 +165,22 @@ def by_draw(found: Sequence[F64], group: int | None = None) -> tuple[F64, F64]:
 def lasts_interval(p: F64) -> tuple[float, float]:
     """5 % and 95 % quantiles over draws of P(lasts | signed), with the noise of the paths taken out.
 
-    In each draw the ratio of two estimates is taken to move with them as its tangent does.
+    Draws count by how likely they make a signature: given one, the parameters are distributed so. A draw in which there
+    hardly ever is one says next to nothing of what would come after it, and what it says is mostly noise.
     """
     signed, joint = np.moveaxis(p.mean(axis=1), -1, 0)
-    y = _ratio(joint, signed)
-    off = p[..., 1] - y[:, None] * p[..., 0]
-    moved = y[:, None] + np.divide(off, signed[:, None], out=np.zeros_like(off), where=signed[:, None] > 0)
-    found = level(moved[..., None])
-    return float(found.lower[0]), float(found.upper[0])
+    if not signed.sum() > 0:
+        return 0.0, 0.0
+    weight, mean = signed / signed.sum(), joint.sum() / signed.sum()
+    y, groups, noise = _ratio(joint, signed), p.shape[1], 0.0
+    if groups > 1:
+        off = (p[..., 1] - y[:, None] * p[..., 0]).var(axis=1, ddof=1) / groups
+        noise = float((weight * np.divide(off, signed**2, out=np.zeros_like(off), where=signed > 0)).sum())
+    spread = float((weight * (y - mean) ** 2).sum())
+    keep = np.sqrt(max(1.0 - noise / spread, 0.0)) if spread > 0 else 0.0
+    low, high = np.quantile(y, [0.05, 0.95], weights=weight, method="inverted_cdf")
+    lower, upper = np.clip(mean + keep * (np.array([low, high]) - mean), 0.0, 1.0)
+    return float(lower), float(upper)
 
 
 def front_chance(found: Sequence[F64], seed: int) -> F64:

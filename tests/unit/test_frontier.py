@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 import forecast as fc
 from forecast import frontiers
-from forecast.analysis.frontier import membership, packages, undominated
+from forecast.analysis.frontier import lasts_interval, membership, packages, undominated
 from forecast.cli_frontier import frontier as command
 from forecast.deal.expand import expand
 from forecast.errors import DealFileError, ForecastError
@@ -195,3 +195,14 @@ def test_the_front_holds_what_nothing_beats():
             for p, q in zip(x, y, strict=True)]  # fmt: skip
     assert undominated(x, y).tolist() == slow
     assert membership(np.array([[0.1, 0.9], [0.9, 0.8]]), np.array([[0.5, 0.4], [0.5, 0.4]])).tolist() == [1.0, 0.5]
+
+
+def test_the_interval_of_what_lasts_is_that_of_draws_that_sign():
+    """Draws that hardly ever sign know nothing of what comes after; in them the noise of the paths is all there is."""
+    rng = np.random.default_rng(8)
+    n = 4000
+    lasts, signed = rng.uniform(0.2, 0.6, n), np.where(rng.random(n) < 0.3, 1e-7, 0.5)
+    p = np.stack([np.repeat(signed[:, None], 2, axis=1), lasts[:, None] * signed[:, None] * np.ones(2)], axis=-1)
+    p[..., 1] += rng.normal(0.0, 1e-8, (n, 2))  # as large as what they sign
+    np.testing.assert_allclose(lasts_interval(p), (0.22, 0.58), atol=0.01)  # 4 standard errors of a quantile
+    assert lasts_interval(np.zeros((3, 2, 2))) == (0.0, 0.0)
