@@ -1,5 +1,7 @@
 """The benchmark problems compile, and the NumPy version of the whole process gives the engine's probabilities."""
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 
@@ -41,6 +43,14 @@ def test_numpy_gives_them_draw_by_draw(peer) -> None:
     ours = simulate(program, seed=6, replicates=4096, grid=MONTHS)
     numpy = peer.simulate(program, seed=6, replicates=4096, grid=MONTHS)
     assert apart(ours.state[[0, -1], -1], 4096, numpy.state[[0, -1], -1], 4096) < LIMIT
+
+
+@pytest.mark.parametrize("name", ["jax_loop", "jax_plain"])
+def test_jax_gives_the_exact_probabilities(name: str) -> None:
+    pytest.importorskip("jax", reason="not installed: uv sync --group bench")
+    program, n = markov(), 131_072  # whole batches
+    run = import_module(f"benchmarks.peers.{name}").build(chain_of(program))
+    assert apart(run(n, 1), n, exact_forecast(program, 0, END).cause[0]) < LIMIT
 
 
 @pytest.mark.parametrize("peer", [numpy_flags, numpy_flags_plain, numpy_table])
