@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from forecast.analysis.declared import dataset
 from forecast.analysis.frontier import (
     FOLDER,
     KIND,
+    VARIABLES,
     Block,
     by_draw,
-    dataset,
     front_chance,
     lasts_interval,
     membership,
@@ -67,10 +68,15 @@ class _Window:
 
 @dataclass(frozen=True)
 class _Found:
-    """What the paths say: (draw, group, 2) and paths of each package; how many rounds, and why no more."""
+    """What the paths say: (draw, group, 2) and paths of each package; how many rounds, and why no more.
+
+    chance, luck (package,): `front_chance` and `membership_luck`
+    """
 
     p: Sequence[F64]
     paths: Sequence[int]
+    chance: F64
+    luck: F64
     rounds: int
     stopped: str
 
@@ -146,7 +152,7 @@ def frontier(
         "rounds": found.rounds,
         "stopped": found.stopped,
     }
-    data = assemble(variants, draws, found, {"clause": tuple(optional), "term": tuple(terms)}, attrs, settings.seed)
+    data = assemble(variants, draws, found, {"clause": tuple(optional), "term": tuple(terms)}, attrs)
     path = Archive(settings.archive).write_dataset(data, KIND, folder=FOLDER, problems=problems)
     return data.assign_attrs(path=str(path))
 
@@ -239,16 +245,16 @@ class _Work:
         found, paths = self._first(few, budget, shared)
         each = few
         while True:
-            chance = front_chance(found, self.settings.seed)
-            open_ = open_packages(chance, membership_luck(found))
+            chance, luck = front_chance(found, self.settings.seed), membership_luck(found)
+            open_ = open_packages(chance, luck)
             if not open_:
-                return _Found(found, paths, rounds, STABLE)
+                return _Found(found, paths, chance, luck, rounds, STABLE)
             # those that are on the front for certain, too: packages with as many paths share their luck
             near = [k for k in sorted({*open_, *np.flatnonzero(chance > 0.0).tolist()}) if paths[k]]
             each *= MORE
             cost = len(near) * each * self.draws.n_draw
             if each > MOST or cost > left or not near:
-                return _Found(found, paths, rounds, SPENT if cost > left else NO_MORE)
+                return _Found(found, paths, chance, luck, rounds, SPENT if cost > left else NO_MORE)
             left, rounds = left - cost, rounds + 1
             for n, k in enumerate(near):
                 found[k], paths[k] = self._one(k, each, shared)
@@ -329,7 +335,6 @@ def assemble(
     found: _Found,
     names: Mapping[str, tuple[str, ...]],
     attrs: Mapping[str, Any],
-    seed: int,
 ) -> xr.Dataset:
     """Put packages side by side; `names` are the optional clauses and the terms."""
     x, ex, y, ey = points(found.p)
@@ -356,9 +361,9 @@ def assemble(
         "lasts_upper": high,
         "lasts_mcse": ey,
         "on_front": undominated(x, y),
-        "on_front_chance": front_chance(found.p, seed),
+        "on_front_chance": found.chance,
         "membership": membership(signed, lasts),
-        "membership_luck": membership_luck(found.p),
+        "membership_luck": found.luck,
         "paths": found.paths,
         "accepted_draw": signed,
         "lasts_draw": lasts,
@@ -367,7 +372,7 @@ def assemble(
         "blocker_accepts": [b.accepts[b.party] for b in who],
         "costs_it_most": [b.clause for b in who],
     }
-    return dataset(columns, attrs)
+    return dataset(columns, VARIABLES, attrs)
 
 
 def _text(changes: Mapping[str, Any], key: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from forecast.analysis.declared import departures
 from forecast.analysis.paired import level
 from forecast.deal.scenario import Scenario
 from forecast.errors import DealFileError
@@ -223,21 +224,6 @@ def _ratio(joint: F64, signed: F64) -> F64:
     return result
 
 
-def dataset(columns: Mapping[str, Any], attrs: Mapping[str, Any]) -> xr.Dataset:
-    """Put columns of declared variables together."""
-    variables = {
-        n: (v.dims, np.asarray(columns[n], dtype=str if v.dtype == "U" else v.dtype), _attributes(v))
-        for n, v in VARIABLES.items()
-    }
-    return xr.Dataset(variables, attrs=dict(attrs)).set_coords([n for n, v in VARIABLES.items() if v.coord])
-
-
-def _attributes(v: Variable) -> dict[str, str]:
-    return {"units": v.units, "long_name": v.long_name, "description": v.description}
-
-
 def problems(data: xr.Dataset) -> list[str]:
     """Say how a frontier departs from what is declared; nothing if it doesn't."""
-    missing = [f"{n!r} is missing" for n in VARIABLES if n not in data.variables]
-    extra = [f"{n!r} is not a declared variable" for n in data.variables if str(n) not in VARIABLES]
-    return [*missing, *extra]
+    return list(departures(data, VARIABLES, "forecast/analysis/frontier.py"))

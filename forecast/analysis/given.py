@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from forecast import schema
 from forecast.analysis.conditioning import Given, Shift
+from forecast.analysis.declared import dataset, departures
 from forecast.schema import Variable
 from forecast.types import F64
 
@@ -87,22 +87,12 @@ def assemble(parts: Parts, attrs: Mapping[str, Any]) -> xr.Dataset:
         for name, values in parts.over_time[kind].items():
             own = name if name in ("forecast", "difference_mcse") else f"given_{name}"
             arrays[f"{kind}_{own}"] = values
-    variables = {
-        n: (v.dims, np.asarray(arrays[n], str if v.dtype == "U" else v.dtype), _attributes(v))
-        for n, v in VARIABLES.items()
-    }
-    data = xr.Dataset(variables, attrs=dict(attrs))
-    return data.set_coords([n for n, v in VARIABLES.items() if v.coord])
+    return dataset(arrays, VARIABLES, attrs)
 
 
 def _label(parameter: str, labels: Mapping[str, str]) -> str:
     name, _, entry = parameter.partition("[")
     return labels.get(name, name) + (f" [{entry}" if entry else "")
-
-
-def _attributes(v: Variable) -> dict[str, str]:
-    kept = schema.attributes(v)
-    return {k: text for k, text in kept.items() if text and not (k == "units" and v.dtype.startswith("datetime"))}
 
 
 def problems(data: xr.Dataset) -> list[str]:
@@ -111,12 +101,7 @@ def problems(data: xr.Dataset) -> list[str]:
 
 
 def _problems(data: xr.Dataset) -> Iterator[str]:
+    yield from departures(data, VARIABLES, "forecast/analysis/given.py")
     for name, v in VARIABLES.items():
-        if name not in data.variables:
-            yield f"{name!r} is missing"
-        elif data[name].dims != v.dims:
-            yield f"{name!r} has dims {data[name].dims}; declared are {v.dims}"
-        elif v.dtype == "f8" and not np.isfinite(data[name].to_numpy()).all():
+        if name in data.variables and v.dtype == "f8" and not np.isfinite(data[name].to_numpy()).all():
             yield f"{name!r} holds numbers that are not finite"
-    for extra in sorted({str(name) for name in data.variables} - set(VARIABLES)):
-        yield f"{extra!r} is not a declared variable; declare it in forecast/analysis/given.py"

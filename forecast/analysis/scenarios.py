@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from forecast.analysis.declared import dataset, departures
 from forecast.analysis.paired import Change, level, paired
 from forecast.schema import Variable
 from forecast.types import F64
@@ -148,9 +149,7 @@ def assemble(
         arrays |= {kind: list(labels), f"{kind}_label": list(labels.values())}
         arrays |= _named(f"{kind}_baseline", level(before))
         arrays |= _stacked(f"{kind}_difference", [paired(before, getattr(r.found, kind)) for r in rows])
-    variables = {n: (v.dims, _cast(arrays[n], v.dtype), _attributes(v)) for n, v in VARIABLES.items()}
-    data = xr.Dataset(variables, attrs=dict(attrs))
-    return data.set_coords([n for n, v in VARIABLES.items() if v.coord])
+    return dataset(arrays, VARIABLES, attrs)
 
 
 def _effective(found: Evaluated) -> F64:
@@ -167,28 +166,13 @@ def _stacked(what: str, changes: Sequence[Change]) -> dict[str, F64]:
     return {f"{what}_{k}": np.stack([getattr(c, k) for c in changes]) for k in _STATISTICS}
 
 
-def _cast(values: Any, dtype: str) -> np.ndarray:
-    return np.asarray(values, dtype=str if dtype == "U" else dtype)
-
-
-def _attributes(v: Variable) -> dict[str, str]:
-    kept = {"units": v.units, "long_name": v.long_name, "description": v.description}
-    return {k: text for k, text in kept.items() if text and not (k == "units" and v.dtype.startswith("datetime"))}
-
-
 def problems(data: xr.Dataset) -> list[str]:
     """Say how a comparison departs from what is declared; nothing if it doesn't."""
     return list(_problems(data))
 
 
 def _problems(data: xr.Dataset) -> Iterator[str]:
-    for name, v in VARIABLES.items():
-        if name not in data.variables:
-            yield f"{name!r} is missing"
-        elif data[name].dims != v.dims:
-            yield f"{name!r} has dims {data[name].dims}; declared are {v.dims}"
-    for extra in sorted({str(name) for name in data.variables} - set(VARIABLES)):
-        yield f"{extra!r} is not a declared variable; declare it in forecast/analysis/scenarios.py"
+    yield from departures(data, VARIABLES, "forecast/analysis/scenarios.py")
     for name in ("difference_mean", "baseline_mean", "changed_mean"):
         if name in data.variables and not np.isfinite(data[name].to_numpy()).all():
             yield f"{name!r} holds numbers that are not finite"

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from forecast.analysis.declared import departures
 from forecast.schema import Variable
 
 KIND, FOLDER = "sensitivity", "sensitivities"
@@ -164,16 +165,10 @@ def problems(data: xr.Dataset) -> list[str]:
 
 
 def _problems(data: xr.Dataset) -> Iterator[str]:
+    yield from departures(data, SENSITIVITY, "forecast/analysis/sensitivity/registry.py")
     for name, v in SENSITIVITY.items():
-        if name not in data.variables:
-            if not v.optional:
-                yield f"{name!r} is missing"
-        elif data[name].dims != v.dims:
-            yield f"{name!r} has dims {data[name].dims}; declared are {v.dims}"
-        elif not _is_of(data[name].dtype, v.dtype):
+        if name in data.variables and not _is_of(data[name].dtype, v.dtype):
             yield f"{name!r} has dtype {data[name].dtype}; declared is {v.dtype}"
-    for extra in sorted({str(name) for name in data.variables} - set(SENSITIVITY)):
-        yield f"{extra!r} is not a declared variable; declare it in forecast/analysis/sensitivity/registry.py"
 
 
 def _is_of(dtype: np.dtype[Any], declared: str) -> bool:
