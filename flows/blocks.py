@@ -11,7 +11,7 @@ from flows.cluster import check_cluster
 from flows.common import is_transient
 from flows.workers import one_server, task_runner, threads_of
 from forecast import spread, sweeping
-from forecast.blockstore import Blocks
+from forecast.blockstore import Blocks, Part
 
 type Kind = Literal["sweep", "run"]
 
@@ -24,8 +24,9 @@ COMPUTE: dict[Kind, Callable[[Path, int, int], int]] = {"sweep": sweeping.comput
     name="block", task_run_name="block-{block}", retries=AGAIN, retry_delay_seconds=1, retry_condition_fn=is_transient
 )
 def block_of(kind: Kind, folder: str, block: int, threads: int) -> int:
-    """Compute one block, on whichever worker."""
-    return COMPUTE[kind](Path(folder), block, threads)
+    """Compute one block, on whichever worker, unless one has finished it and died: a cluster then asks for it anew."""
+    place = Path(folder)
+    return block if Part(place).is_done(block) else COMPUTE[kind](place, block, threads)
 
 
 def on_dask[R](kind: Kind, work: Callable[[Blocks], R], where: str, threads: int | None, archive: Path) -> R:

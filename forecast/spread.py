@@ -86,8 +86,6 @@ def spread(
 def compute_block(folder: Path, block: int, threads: int | None = None) -> int:
     """Count the paths of one block of the run in a folder, write the counts there, and return its number."""
     part, program = _opened(str(folder))
-    if part.is_done(block):  # by a worker that died after it, whose results a cluster has computed anew
-        return block
     how: dict[str, Any] = part.spec["how"]
     cells = part.cells_of(block)
     counts = simulate(

@@ -118,8 +118,6 @@ def compute_block(folder: Path, block: int, threads: int | None = None) -> int:
         A combination of values is no deal; the message names it.
     """
     part, cells, work = _opened(str(folder))
-    if part.is_done(block):  # by a worker that died after it, whose results a cluster has computed anew
-        return block
     tables = [table_of(work.figures(cells.cell(n), threads), part.reference) for n in part.cells_of(block)]
     part.write(block, np.stack(tables))
     return block
