@@ -1,6 +1,7 @@
 """`forecast whatif …` and `forecast given …`: what if we make it so, and what if it so happens."""
 
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,12 @@ from forecast.options import ARCHIVE, AS_OF, DEAL, DRAWS, SEED, THREADS
 from forecast.shell import Examples
 
 if TYPE_CHECKING:
+    from xarray import Dataset
+
+    from forecast.conditions import Conditioned
     from forecast.deal.scenario import Scenario
     from forecast.inputs import Inputs
+    from forecast.scenarios import WhatIf
 
 _TOML = click.Path(path_type=Path, dir_okay=False)
 
@@ -84,16 +89,28 @@ def whatif(
     found = compare(loaded, scenarios, RunSettings(command=command, **settings), Console(quiet=as_csv).progress)
     from forecast.report.whatif_rows import lines, table
 
-    if as_csv:
-        click.echo(table(found.data), nl=False)
-    else:
-        for line in lines(found.data, top):
-            click.echo(line)
-        click.echo(f"\nkept    {found.path}")
+    _print(found, lines, table, top, as_csv=as_csv)
     if out is not None:
         from forecast.report.whatif_page import write_page
 
         click.echo(f"page    {write_page(out, found.data, top)}", err=as_csv)
+
+
+def _print(
+    found: "WhatIf | Conditioned",
+    lines: "Callable[[Dataset, int], Iterable[str]]",
+    table: "Callable[[Dataset], str]",
+    top: int,
+    *,
+    as_csv: bool,
+) -> None:
+    """Print what was found as CSV; or in lines, and where it is kept."""
+    if as_csv:
+        click.echo(table(found.data), nl=False)
+        return
+    for line in lines(found.data, top):
+        click.echo(line)
+    click.echo(f"\nkept    {found.path}")
 
 
 def _asked(
@@ -181,12 +198,7 @@ def given(
     found = condition(source, asked, RunSettings(command=command, **settings), Console(quiet=as_csv).progress)
     from forecast.report.given_rows import lines, table
 
-    if as_csv:
-        click.echo(table(found.data), nl=False)
-    else:
-        for line in lines(found.data, top):
-            click.echo(line)
-        click.echo(f"\nkept    {found.path}")
+    _print(found, lines, table, top, as_csv=as_csv)
     if out is not None:
         from forecast.report.given_page import write_page
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from forecast.errors import ForecastError
 from forecast.kernels.gsmp import MAX_STEPS, run_jobs, worth_each
-from forecast.kernels.layout import END, JOB, RISK, VECTOR, Grid, Log, Records, Work
+from forecast.kernels.layout import END, JOB, RISK, Grid, Log, Records, Work, whole_vectors
 from forecast.process.compile import Program
 from forecast.types import F64, I32, I64
 
@@ -187,7 +187,7 @@ def scratch(program: Program) -> Work:
     """Scratch space for one thread."""
     s = program.structure
     whole, n_meter, padded = s.whole[0], len(s.meters), len(s.key)
-    risks, soon = np.zeros(len(s.hazards), RISK), np.full(-(-len(s.hazards) // VECTOR) * VECTOR or VECTOR, np.inf)
+    risks, soon = np.zeros(len(s.hazards), RISK), np.full(whole_vectors(len(s.hazards)), np.inf)
     words = risks.view(np.float64)
     first = np.zeros(2 * padded)
     return Work(

@@ -24,6 +24,11 @@ NEVER = np.inf
 VECTOR = 8  # doubles in the widest vector registers; arrays that are worked on whole are made up to multiples of it
 
 
+def whole_vectors(n: int) -> int:
+    """Room for n doubles in whole vectors, one at least."""
+    return max(-(-n // VECTOR), 1) * VECTOR
+
+
 def _record(**fields: str) -> np.dtype[Any]:
     return np.dtype(list(fields.items()), align=True)
 
@@ -40,8 +45,8 @@ HAZARD = _record(
 )
 # logit: 1 where branches have logits; once: 1 where whatever is not its rest ends the path or switches it off;
 # memo: first place; width: of an entry of its memory, 0 where it has one entry only, which is written anew each time;
-# made: how many of its random numbers are made
-# when a path begins; more: those from the third on are in places more + 1, more + 2, …, two in each.
+# made: how many of its random numbers are made when a path begins; more: those from the third on are in places
+# more + 1, more + 2, …, two in each.
 EVENT = _record(
     key="u8",
     cond="u4",

@@ -12,7 +12,7 @@ import numpy as np
 
 from forecast.deal.spec import Branch, Condition, Effect, Hazard, Modifier, Process, Scheduled
 from forecast.kernels import layout
-from forecast.kernels.layout import CONSTANT, PIECEWISE, VECTOR, WEIBULL, Records, Structure
+from forecast.kernels.layout import CONSTANT, PIECEWISE, WEIBULL, Records, Structure
 from forecast.types import F64, calendar_dates, years_between
 
 MEMO_BITS = 8  # what reads more flags than this is worked out anew each time
@@ -243,7 +243,7 @@ class _Lowering:
         mods = _ranges([before, *(len(b.modifiers) for _, b in branches_of(self.process))])[1:]
         keys = [(event_key(name), 0) for name in (*(h.id for h in self.process.hazards), *(s.id for s in events))]
         keys += [(event_key(s.id), block) for n, s in enumerate(events) for block in range(1, pairs[n])]
-        keys += [(0, 0)] * _padding(len(keys))
+        keys += [(0, 0)] * (layout.whole_vectors(len(keys)) - len(keys))
         aged = [(s.at_age.age, n, self.clocks[s.at_age.clock]) for n, s in enumerate(events) if s.at_age]
         return {
             "events": _records(layout.EVENT, rows),
@@ -319,11 +319,6 @@ def _mask_of(bits: Iterable[int]) -> int:
 def _local(flags: Sequence[int], mask: int) -> int:
     """Those flags of a mask, as a number with one bit for each of `flags`; 0 where those are too many to number."""
     return sum(1 << j for j, f in enumerate(flags) if mask >> f & 1) & EVERY
-
-
-def _padding(n: int) -> int:
-    """How many to add for a whole number of vectors, one at least."""
-    return max(VECTOR, -(-n // VECTOR) * VECTOR) - n
 
 
 def _kind(h: Hazard, edges: F64) -> int:
