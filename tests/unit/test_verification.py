@@ -50,7 +50,11 @@ def run(*words):
 
 
 def test_a_word_that_is_no_command_is_a_run(tmp_path):
-    for words in (("latest", "--archive", tmp_path), ("--archive", tmp_path, "latest"), ("run", "latest")):
+    for words in (
+        ("latest", "--archive", tmp_path),
+        ("--archive", tmp_path, "latest"),
+        ("run", "latest", "--archive", tmp_path),
+    ):
         done = run(*words)
         assert isinstance(done.exception, ForecastError), words
     assert "calibration" in run("--help").output
