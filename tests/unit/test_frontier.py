@@ -206,3 +206,11 @@ def test_the_interval_of_what_lasts_is_that_of_draws_that_sign():
     p[..., 1] += rng.normal(0.0, 1e-8, (n, 2))  # as large as what they sign
     np.testing.assert_allclose(lasts_interval(p), (0.22, 0.58), atol=0.01)  # 4 standard errors of a quantile
     assert lasts_interval(np.zeros((3, 2, 2))) == (0.0, 0.0)
+
+
+def test_draws_that_sign_more_often_count_more_in_what_lasts():
+    lasts = np.concatenate([np.linspace(0.2, 0.3, 1000), np.linspace(0.5, 0.6, 1000)])
+    signed = np.repeat([0.1, 0.9], 1000)
+    p = np.stack([signed, lasts * signed], axis=-1)[:, None]
+    # a tenth of the weight lies evenly on 0.2 to 0.3, nine tenths on 0.5 to 0.6
+    np.testing.assert_allclose(lasts_interval(p), (0.25, 0.5 + 0.1 * 0.85 / 0.9), atol=2e-4)

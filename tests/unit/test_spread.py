@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from flows.blocks import COMPUTE, block_of
 from forecast import spread
 from forecast.archive import Run
 from forecast.blockstore import Part
@@ -90,6 +91,24 @@ def test_a_damaged_block_is_counted_again(inputs, whole, fresh):
         chunk.write_bytes(chunk.read_bytes()[:-1] + b"x")
 
     assert files_of(run_forecast(inputs, fresh, blocks=damage)) == files_of(whole)
+
+
+def test_a_block_that_is_done_is_not_computed_again(inputs, whole, fresh, monkeypatch):
+    """A cluster asks for a block anew if its worker died after it was written."""
+    asked: list[int] = []
+
+    def counted(folder, block, threads):
+        asked.append(block)
+        return spread.compute_block(folder, block, threads)
+
+    monkeypatch.setitem(COMPUTE, "run", counted)
+
+    def twice(folder, numbers):
+        for n in (*numbers, *numbers):
+            yield block_of.fn("run", str(folder), n, 1)
+
+    assert files_of(run_forecast(inputs, fresh, blocks=twice)) == files_of(whole)
+    assert asked == [*range(6)]
 
 
 def test_another_seed_is_another_run(inputs, whole, fresh):

@@ -28,7 +28,7 @@ from forecast.analysis.scenarios import problems
 from forecast.cli_whatif import given as given_command
 from forecast.cli_whatif import whatif as command
 from forecast.conditions import Source, _given, asked_of
-from forecast.coordinates import DIMS, coordinates_of, deal_out
+from forecast.coordinates import DIMS, _luck, coordinates_of, deal_out, sobol_points
 from forecast.deal.expand import expand
 from forecast.deal.scenario import Scenario, read_scenarios, words_to_scenario
 from forecast.deal.spec import Process
@@ -510,6 +510,26 @@ def test_the_deal_by_itself_keeps_its_luck_among_scenarios():
         plain = estimate_each(program, names, sobol=False, **how)
         z = (e.mean.mean(axis=0) - plain.mean.mean(axis=0)) / np.hypot(e.mcse, plain.mcse)
         assert np.abs(z).max() < 4.5
+
+
+def test_an_event_keeps_its_coordinate_where_others_are_missing():
+    """Of the columns that are written to an event's place, the last one is its own; second dates have some, too."""
+    inputs, draws = load(SHIPPED), shipped_draws(8)
+    variants = variants_of(inputs, [Scenario("drop", drop=("transnistria", "verification"))])
+    whole, less = compile_process(expand(inputs.deal), draws), variants[0].program(draws)
+    dealt = deal_out([_luck(whole)])
+    assert {turn for _, turn in dealt} == {0, 1}
+    table, place = sobol_points(whole, 4, dealt)
+    fewer, where = sobol_points(less, 4, dealt)
+    np.testing.assert_array_equal(fewer, table[:, : len(where)])
+    luck = _luck(less)
+    missing = [j for j, c in enumerate(dealt[: len(where)]) if c not in luck]
+    assert missing, "a test of gaps needs some"
+    for j, coordinate in enumerate(dealt[: len(where)]):
+        if j not in missing:
+            assert where[j] == luck[coordinate]
+            assert np.flatnonzero(where == where[j])[-1] == j
+    assert len(set(place)) == len(dealt)
 
 
 def test_coordinates_are_few_and_go_to_what_comes_first():
