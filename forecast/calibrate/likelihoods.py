@@ -11,28 +11,36 @@ from forecast.types import F64
 type Tensor = Any
 
 
-def dirichlet_multinomial(name: str, a: Tensor, count: F64, dims: tuple[str, str]) -> Tensor:
-    """Observe `count` (row, entry), which need not be whole, of a Dirichlet–multinomial with weights `a`.
+def dirichlet_multinomial(name: str, concentration: Tensor, p: Tensor, count: F64, dims: tuple[str, str]) -> Tensor:
+    """Observe `count` (row, entry), which need not be whole, of a Dirichlet–multinomial with weights concentration * p.
 
-    Effective counts (a share times the number of independent decisions behind it) are rarely whole,
-    and rounding would do away with small shares; the density goes on between whole numbers by the gamma
-    function, without the constant factor that only the data enter.
+    Each row of `p` adds up to 1. Effective counts (a share times the number of independent decisions behind it) are
+    rarely whole, and rounding would do away with small shares; the density goes on between whole numbers by the
+    gamma function, without the constant factor that only the data enter.
     """
     total = count.sum(axis=1)
 
-    def logp(value: Tensor, a: Tensor, n: Tensor) -> Tensor:
-        whole = a.sum(axis=-1)
+    def logp(value: Tensor, a: Tensor, whole: Tensor, n: Tensor) -> Tensor:
         inner = pt.gammaln(value + a) - pt.gammaln(a)
         return pt.gammaln(whole) - pt.gammaln(n + whole) + inner.sum(axis=-1)
 
-    def random(a: F64, n: F64, rng: np.random.Generator, size: Any = None) -> F64:
+    def random(a: F64, _whole: F64, n: F64, rng: np.random.Generator, size: Any = None) -> F64:
         shape = a.shape if size is None else (*size, a.shape[-1])
         p = rng.standard_gamma(np.broadcast_to(np.maximum(a, 1e-12), shape))
         p /= np.maximum(p.sum(axis=-1, keepdims=True), 1e-300)
         return rng.multinomial(np.rint(np.broadcast_to(n, shape[:-1])).astype(np.int64), p).astype(np.float64)
 
     return pm.CustomDist(
-        name, a, total, logp=logp, random=random, signature="(k),()->(k)", observed=count, dims=dims, dtype="float64"
+        name,
+        concentration * p,
+        concentration * np.ones(len(count)),  # not a sum over p, which takes seconds to compile
+        total,
+        logp=logp,
+        random=random,
+        signature="(k),(),()->(k)",
+        observed=count,
+        dims=dims,
+        dtype="float64",
     )
 
 

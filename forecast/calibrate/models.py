@@ -7,16 +7,19 @@ Each parameter of the deal, constants excepted, is a pm.Deterministic of its own
 """
 
 from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
+from scipy.sparse import eye_array, kron
 
 from forecast.calibrate.beliefs import Belief, beliefs
 from forecast.calibrate.elicit import pool
 from forecast.calibrate.likelihoods import dirichlet_multinomial, weibull_spells
+from forecast.calibrate.linear import padded, picks, product
 from forecast.calibrate.predictor import Classes, Part, join
 from forecast.calibrate.reference import ReferenceClass, check_parameters
 from forecast.calibrate.values import add_values
@@ -76,43 +79,68 @@ def add_classes(classes: Classes) -> dict[str, Part]:
     """
     pm.modelcontext(None).add_coords(classes.coords)
     base = pm.Normal("class__base", classes.centre, classes.sd, dims="class__outcome")
-    effect: Tensor = np.zeros(1)
-    eta = base[classes.base_of]
+    effect: Tensor = np.zeros(0)
+    levels: Tensor = np.zeros(len(classes.x))
     if len(classes.spread_of):
         spread = pm.HalfNormal("class__spread", classes.spread_sd, dims="class__covariate")
-        each = spread[classes.spread_of]
+        each = product(picks(classes.spread_of, len(classes.spread_sd)), spread)
         z = pm.Normal("class__z", 0.0, pt.switch(classes.centred, each, 1.0), dims="class__term")
         effect = z * pt.switch(classes.centred, 1.0, each)
-        levels = pt.sum(classes.x * effect[classes.term_of], axis=1)
-        eta = eta + pt.sum(levels[classes.level_of], axis=1)
-    if classes.value_of.size:
-        eta = eta + pt.sum(classes.holds * base[classes.value_of], axis=1)
+        levels = product(padded(classes.x, classes.term_of, len(classes.spread_of)), effect)
+    predictor = Predictor(classes, base, levels)
     parts = {p.used.id: p.with_values(base, effect) for p in classes.parts}
-    _add_rates([p for p in parts.values() if p.used.kind == "rates"], eta)
-    _add_binomials([p for p in parts.values() if p.used.kind in ("binomial", "choice")], eta)
+    _add_rates([p for p in parts.values() if p.used.kind == "rates"], predictor)
+    _add_binomials([p for p in parts.values() if p.used.kind in ("binomial", "choice")], predictor)
     for part in parts.values():
         if part.used.kind in ("multinomial", "shares"):
-            _add_categories(part, eta)
-    return {**parts, **_add_survival([p for p in parts.values() if p.used.kind == "survival"], eta)}
+            _add_categories(part, predictor)
+    return {**parts, **_add_survival([p for p in parts.values() if p.used.kind == "survival"], predictor)}
 
 
-def _gather(parts: Sequence[Part], name: str, eta: Tensor) -> Tensor:
-    """Predictors of the tables of one kind, end to end (they follow one another), with a dim of their own."""
-    labels = [f"{p.used.id}: {label}" for p in parts for label in p.entry_labels]
-    pm.modelcontext(None).add_coords({name: labels})
-    return eta[parts[0].entries.start : parts[-1].entries.stop]
+@dataclass(frozen=True)
+class Predictor:
+    """Linear predictors of all tables, by entry: what comes of bases and of levels (both symbolic)."""
+
+    classes: Classes
+    base: Tensor
+    level: Tensor
+
+    def bases(self, parts: Sequence[Part]) -> Tensor:
+        """Base of each entry of the tables of one kind (they follow one another), with the values of an offer."""
+        at, c = _entries(parts), self.classes
+        width = len(c.centre)
+        return product(picks(c.base_of[at], width) + padded(c.holds[at], c.value_of[at], width), self.base)
+
+    def effects(self, parts: Sequence[Part]) -> Tensor:
+        """Sum of the effects of each entry."""
+        of = self.classes.level_of[_entries(parts)]
+        return product(padded(np.ones(of.shape), of, len(self.classes.x)), self.level)
+
+    def __call__(self, parts: Sequence[Part]) -> Tensor:
+        """Predictor of each entry."""
+        return self.bases(parts) + self.effects(parts)
 
 
-def _add_rates(parts: Sequence[Part], eta: Tensor) -> None:
+def _entries(parts: Sequence[Part]) -> slice:
+    return slice(parts[0].entries.start, parts[-1].entries.stop)
+
+
+def _add_dim(name: str, parts: Sequence[Part]) -> None:
+    """Add a dim for the entries of the tables of one kind, end to end."""
+    pm.modelcontext(None).add_coords({name: [f"{p.used.id}: {label}" for p in parts for label in p.entry_labels]})
+
+
+def _add_rates(parts: Sequence[Part], predictor: Predictor) -> None:
     """Events ~ Poisson(exposure * exp(predictor)), years at risk as exposure."""
     if parts:
         exposure = np.concatenate([np.repeat(p.data.weight, p.data.count.shape[1]) for p in parts])
         events = np.concatenate([p.data.count.ravel() for p in parts]).astype(np.int64)
-        mean = exposure * pt.exp(_gather(parts, "rates__cell", eta))
+        _add_dim("rates__cell", parts)
+        mean = exposure * pt.exp(predictor(parts))
         pm.Poisson("rates__events", mean, observed=events, dims="rates__cell")
 
 
-def _add_binomials(parts: Sequence[Part], eta: Tensor) -> None:
+def _add_binomials(parts: Sequence[Part], predictor: Predictor) -> None:
     """Successes ~ Binomial(trials, logistic(predictor)).
 
     An offer's predictor is its utility less the reservation, in units of the noise of one decision: the
@@ -121,11 +149,13 @@ def _add_binomials(parts: Sequence[Part], eta: Tensor) -> None:
     if parts:
         trials = np.concatenate([p.data.weight for p in parts]).astype(np.int64)
         successes = np.concatenate([p.data.count.ravel() for p in parts]).astype(np.int64)
-        link = _gather(parts, "binomial__cell", eta)
-        pm.Binomial("binomial__successes", n=trials, logit_p=link, observed=successes, dims="binomial__cell")
+        _add_dim("binomial__cell", parts)
+        pm.Binomial(
+            "binomial__successes", n=trials, logit_p=predictor(parts), observed=successes, dims="binomial__cell"
+        )
 
 
-def _add_categories(part: Part, eta: Tensor) -> None:
+def _add_categories(part: Part, predictor: Predictor) -> None:
     """Counts ~ Multinomial(softmax(logits)), or for shares a Dirichlet–multinomial about it.
 
     A multinomial has the log-odds of each category against the first; shares have log ratios in an
@@ -134,20 +164,22 @@ def _add_categories(part: Part, eta: Tensor) -> None:
     id_, count = part.used.id, part.data.count
     pm.modelcontext(None).add_coords({f"{id_}__cell": part.data.labels, f"{id_}__category": part.data.outcomes})
     dims = (f"{id_}__cell", f"{id_}__category")
-    link = eta[part.entries].reshape((len(count), count.shape[1] - 1))
-    p = pt.special.softmax(link @ part.to_logits.T, axis=-1)
+    logits = product(kron(eye_array(len(count)), part.to_logits), predictor([part]))
+    weight = pt.exp(logits)  # their maximum is not taken off: no prior comes near the 700 of an overflow
+    cell = picks(np.repeat(np.arange(len(count)), count.shape[1]), len(count))
+    p = (weight / product(cell, product(cell.T, weight))).reshape(count.shape)
     if part.used.kind == "shares":
         concentration = pm.LogNormal(f"{id_}__concentration", np.log(part.used.prior.concentration), 1.0)
-        dirichlet_multinomial(f"{id_}__counts", concentration * p, count, dims)
+        dirichlet_multinomial(f"{id_}__counts", concentration, p, count, dims)
     else:
         n = part.data.weight.astype(np.int64)
         pm.Multinomial(f"{id_}__counts", n=n, p=p, observed=count.astype(np.int64), dims=dims)
 
 
-def _add_survival(parts: Sequence[Part], eta: Tensor) -> dict[str, Part]:
+def _add_survival(parts: Sequence[Part], predictor: Predictor) -> dict[str, Part]:
     """Weibull times, entered late or censored: cumulative hazard (t / scale)^shape * exp(effects).
 
-    The base is the log of 1 / scale; so a predictor, base + effects, is taken apart again here.
+    The base is the log of 1 / scale, so bases and effects enter apart.
     """
     if not parts:
         return {}
@@ -156,11 +188,11 @@ def _add_survival(parts: Sequence[Part], eta: Tensor) -> dict[str, Part]:
     sd = np.array([p.used.prior.shape_sd for p in parts])
     shape = pm.LogNormal("survival__shape", 0.0, sd, dims="survival__class")
     owner = np.repeat(np.arange(len(parts)), [len(p.data.weight) for p in parts])
-    log_rate = pt.concatenate([p.base for p in parts])[owner]
     spell = np.concatenate([p.data.spell for p in parts])
     ended = np.concatenate([p.data.count[:, 0] for p in parts])
-    effect = _gather(parts, "survival__case", eta) - log_rate
-    weibull_spells("survival__ended", shape[owner], log_rate, effect, spell, ended, "survival__case")
+    _add_dim("survival__case", parts)
+    each, log_rate, effect = product(picks(owner, len(parts)), shape), predictor.bases(parts), predictor.effects(parts)
+    weibull_spells("survival__ended", each, log_rate, effect, spell, ended, "survival__case")
     return {p.used.id: p.with_shape(shape[i]) for i, p in enumerate(parts)}
 
 

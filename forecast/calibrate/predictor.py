@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pytensor.tensor as pt
 
+from forecast.calibrate.linear import product
 from forecast.calibrate.reference import ReferenceClass
 from forecast.calibrate.tables import Cells, Design, cells, design, zero_sum
 from forecast.types import B8, F64, I64
@@ -27,7 +27,7 @@ class Part:
     entries: its place among the entries of all tables (cell by cell, within it predictor by predictor)
     values: names of the terms of an offer, whose utilities follow the bases
     base (free + value,), effect (term, free), shape: symbolic, once the model has them
-    joint (n_base + n_term,): symbolic, the bases and then the effects of all classes
+    joint: symbolic, the bases (n_base,) and the effects (n_term,) of all classes
     """
 
     used: ReferenceClass
@@ -42,7 +42,7 @@ class Part:
     base: Tensor = None
     effect: Tensor = None
     shape: Tensor = None
-    joint: Tensor = None
+    joint: tuple[Tensor, Tensor] = (None, None)
     n_base: int = 0
     n_term: int = 0
 
@@ -57,16 +57,21 @@ class Part:
         """Cut this class's bases and effects out of those of all classes."""
         shape = (self.layout.x.shape[1], len(self.free))
         own = effect[self.terms].reshape(shape) if shape[0] else np.zeros(shape)
-        return replace(self, base=base[self.bases], effect=own, joint=pt.concatenate([base, effect]))
+        return replace(self, base=base[self.bases], effect=own, joint=(base, effect))
 
     def rows(self, x: F64, outcome: int, *, with_base: bool = True) -> F64:
-        """Rows (row, joint) that make the predictors of an outcome, base + x @ effect, out of `joint`."""
+        """Rows (row, n_base + n_term) whose `times` are the predictors of an outcome, base + x @ effect."""
         rows = np.zeros((len(x), self.n_base + self.n_term))
         if with_base:
             rows[:, self.bases.start + outcome] = 1.0
         first, step = self.n_base + self.terms.start + outcome, len(self.free)
         rows[:, first : first + x.shape[1] * step : step] = x
         return rows
+
+    def times(self, rows: F64) -> Tensor:
+        """Products (row,) of such rows with the bases and effects of all classes."""
+        base, effect = self.joint
+        return product(rows[:, : self.n_base], base) + product(rows[:, self.n_base :], effect)
 
     def with_shape(self, shape: Tensor) -> "Part":
         """Add the shape of its Weibull."""

@@ -1,8 +1,8 @@
 """What sources say of a deal's parameters, on the link scale: all of them at once.
 
 What a class says is mostly linear in the bases and effects of the classes, but for the link of an average
-of such functions. One matrix product serves all parameters; a graph of a few nodes each took most of the
-time that a fit spent in the compiler.
+of such functions. Products with constant matrices (`linear`) serve all parameters; a graph of a few nodes each
+took most of the time that a fit spent in the compiler.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +14,7 @@ import pytensor.tensor as pt
 from scipy.linalg import block_diag
 
 from forecast.calibrate.ages import common_ages
+from forecast.calibrate.linear import product
 from forecast.calibrate.predictor import Part
 from forecast.calibrate.tables import contrast_row, rows_for, zero_sum
 from forecast.deal.parameters import Reference
@@ -217,8 +218,7 @@ def gather(
             others.append((id_, len(rs), mean.reshape((1,)), variance.reshape((1,))))
     means, variances = [x[2] for x in others], [x[3] for x in others]
     if linear:
-        joint = next(iter(parts.values())).joint
-        means.insert(0, _evaluate([x[2] for x in linear], joint))
+        means.insert(0, _evaluate([x[2] for x in linear], next(iter(parts.values())).times))
         sd = [references[id_][k].transfer_sd for id_, k, _ in linear]
         variances.insert(0, np.repeat(np.square(sd), [len(x[2].rows) for x in linear]))
     at: dict[str, dict[int, slice]] = {id_: {} for id_ in references}
@@ -234,23 +234,14 @@ def gather(
     )
 
 
-def _evaluate(said: Sequence[Linear], joint: Tensor) -> Tensor:
+def _evaluate(said: Sequence[Linear], times: Callable[[F64], Tensor]) -> Tensor:
     """Terms of all, end to end."""
-    groups = [(mean, [q for q in said if len(q.weight) and q.mean == mean]) for mean in MEANS]
-    matrix = np.vstack([*(q.averaged for _, group in groups for q in group), *(q.rows for q in said)])
-    used = np.flatnonzero(matrix.any(axis=0))
-    product = pt.dot(matrix[:, used], joint[used])
-    averages, start = [], 0
-    place: dict[int, int] = {}
-    for mean, group in groups:
+    result = times(np.vstack([q.rows for q in said]))
+    source = np.repeat(np.arange(len(said)), [len(q.rows) for q in said])
+    for mean, (inverse, link) in MEANS.items():
+        group = [k for k, q in enumerate(said) if len(q.weight) and q.mean == mean]
         if group:
-            inverse, link = MEANS[mean]
-            weights = block_diag(*(q.weight[None, :] for q in group))
-            end = start + weights.shape[1]
-            averages.append(link(pt.dot(weights, inverse(product[start:end]))))
-            start = end
-            place |= {id(q): len(place) + i for i, q in enumerate(group)}
-    if not averages:
-        return product
-    of = np.concatenate([np.full(len(q.rows), place.get(id(q), len(place))) for q in said])
-    return product[start:] + pt.concatenate([*averages, np.zeros(1)])[of]
+            weights = block_diag(*(said[k].weight[None, :] for k in group))
+            averages = link(product(weights, inverse(times(np.vstack([said[k].averaged for k in group])))))
+            result = result + product((source[:, None] == group).astype(np.float64), averages)
+    return result

@@ -19,6 +19,7 @@ import pymc as pm
 import pytensor.tensor as pt
 from scipy.linalg import block_diag
 
+from forecast.calibrate.linear import picks, product
 from forecast.calibrate.predictor import Part
 from forecast.calibrate.quotes import Form, Quotes, form_of, gather
 from forecast.deal.parameters import Reference
@@ -58,7 +59,7 @@ def add_values(
         if ids:
             quotes = gather({id_: references[id_] for id_ in ids}, parts, forms, elicited)
             mean, variance = _pool(quotes, forms, names)
-            link = mean + pt.sqrt(variance) * pt.dot(_factors(quotes.ids, free, forms), z) if terms else mean
+            link = mean + pt.sqrt(variance) * product(_factors(quotes.ids, free, forms), z) if terms else mean
             links |= {id_: link[at] for id_, at in _places(quotes.ids, forms).items()}
             said |= {id_: [quotes.mean[at] for at in quotes.at[id_]] for id_ in ids}
     for id_, rs in references.items():
@@ -103,9 +104,10 @@ def _pool(quotes: Quotes, forms: Mapping[str, Form], names: Mapping[str, Sequenc
     that have no further source left as they are.
     """
     first = _joined(quotes.at[id_][0] for id_ in quotes.ids)
-    mean, variance = quotes.mean[first], quotes.variance[first]
+    width = max(at.stop for several in quotes.at.values() for at in several)
+    mean, variance = product(picks(first, width), quotes.mean), quotes.variance[first]
     places, rounds = _places(quotes.ids, forms), max(len(quotes.at[id_]) for id_ in quotes.ids)
-    differences, sds, pairs = [], [], []
+    found: list[tuple[list[str], Tensor, Tensor]] = []
     for k in range(1, rounds):
         more = [id_ for id_ in quotes.ids if len(quotes.at[id_]) > k]
         here = _joined(places[id_] for id_ in more)
@@ -115,24 +117,22 @@ def _pool(quotes: Quotes, forms: Mapping[str, Form], names: Mapping[str, Sequenc
         has[here] = 1.0
         total = variance + quotes.variance[following] * has + (1.0 - has)
         share = has * variance / total
-        difference = quotes.mean[following] - mean
-        differences.append(difference[here])
-        sds.append(pt.sqrt(total)[here])
-        pairs += [(id_, k) for id_ in more]
+        difference = product(picks(following, width), quotes.mean) - mean
+        found.append((more, product(picks(here, len(first)), difference), pt.sqrt(total)[here]))
         mean, variance = mean + share * difference, variance * (1.0 - share)
-    if pairs:
-        _observe_agreement(names, forms, pairs, pt.concatenate(differences), pt.concatenate(sds))
+    if found:
+        _observe_agreement(names, forms, found)
     return mean, variance
 
 
 def _observe_agreement(
-    names: Mapping[str, Sequence[str]],
-    forms: Mapping[str, Form],
-    pairs: Sequence[tuple[str, int]],
-    difference: Tensor,
-    sd: Tensor,
+    names: Mapping[str, Sequence[str]], forms: Mapping[str, Form], found: Sequence[tuple[list[str], Tensor, Tensor]]
 ) -> None:
-    """Observe that differences, end to end as in `pairs` (parameter, number of source), are none, once whitened."""
+    """Observe that differences are none, once whitened.
+
+    found: by round, the parameters that have a further source, its differences and their sd, end to end
+    """
+    pairs = [(id_, k) for k, (more, _, _) in enumerate(found, 1) for id_ in more]
     ends = np.cumsum([len(forms[id_].terms) for id_, _ in pairs]).tolist()
     labels: list[str] = []
     order: list[int] = []
@@ -144,10 +144,13 @@ def _observe_agreement(
         pair = f"{id_}: {names[id_][k]}"
         labels += [f"{pair}, {term}" for term in form.terms] if len(form.terms) > 1 else [pair]
     pm.modelcontext(None).add_coords({"sources__pair": labels})
+    whiten = block_diag(*blocks)[:, np.argsort(order)]
+    edges = np.cumsum([0, *(sum(len(forms[id_].terms) for id_ in more) for more, _, _ in found)])
+    white = [product(whiten[:, a:b], x) for (_, x, _), a, b in zip(found, edges[:-1], edges[1:], strict=True)]
     pm.Normal(
         "sources__agreement",
-        pt.dot(block_diag(*blocks), difference[order]),
-        sd[order],
+        sum(white[1:], white[0]),
+        pt.concatenate([sd for _, _, sd in found])[order],
         observed=np.zeros(len(labels)),
         dims="sources__pair",
     )
