@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytensor.tensor as pt
 from pytensor.gradient import disconnected_type
-from pytensor.graph.basic import Apply
+from pytensor.graph.basic import Apply, Constant
 from pytensor.graph.op import Op
 from pytensor.graph.replace import _vectorize_node
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
@@ -45,30 +45,37 @@ def padded(factor: F64, place: I64, width: int) -> csr_array:
 
 
 class Product(Op):  # type: ignore[misc]
-    """A @ x along the last axis of x.
+    """A @ x, or A' @ x if transposed, along the last axis of x.
 
     A is given, as constants, by its entries row by row, the column of each, where each row begins (the end comes
-    last), and how many columns there are.
+    last), and how many columns there are. Nothing is taken from their values while the graph is built: what compiles
+    once for many data sets (`sbc.swap`) puts variables in their places.
     """
 
-    __props__ = ()
+    __props__ = ("transposed",)
+
+    def __init__(self, *, transposed: bool = False) -> None:
+        self.transposed = transposed
 
     def make_node(self, *inputs: Tensor) -> Apply:
-        """Declare the output: as many numbers as A has rows."""
+        """Declare the output: as many numbers as A has rows, or columns if transposed."""
         *matrix, x = [pt.as_tensor_variable(v) for v in inputs]
-        rows = matrix[2].type.shape[0] - 1
-        return Apply(self, [*matrix, x], [pt.tensor(dtype="float64", shape=(*x.type.shape[:-1], rows))])
+        width = int(matrix[3].data) if isinstance(matrix[3], Constant) else None
+        size = width if self.transposed else matrix[2].type.shape[0] - 1
+        return Apply(self, [*matrix, x], [pt.tensor(dtype="float64", shape=(*x.type.shape[:-1], size))])
 
     def perform(self, _node: Apply, inputs: Sequence[Any], outputs: list[list[Any]]) -> None:
         """Compute without a compiler, for any number of vectors."""
-        *matrix, x = inputs
-        rows = _matrix(*matrix)
+        entries, columns, starts, width, x = inputs
+        shape = (len(starts) - 1, int(width))
+        matrix = csr_array((entries, columns.astype(np.int64), starts.astype(np.int64)), shape)
+        rows = matrix.T if self.transposed else matrix
         flat = rows @ x.reshape(math.prod(x.shape[:-1]), x.shape[-1]).T
         outputs[0][0] = np.ascontiguousarray(flat.T).reshape(*x.shape[:-1], rows.shape[0])
 
-    def infer_shape(self, _node: Apply, shapes: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
+    def infer_shape(self, node: Apply, shapes: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
         """As `make_node`."""
-        return [(*shapes[-1][:-1], shapes[2][0] - 1)]
+        return [(*shapes[-1][:-1], node.inputs[3] if self.transposed else shapes[2][0] - 1)]
 
     def connection_pattern(self, _node: Apply) -> list[list[bool]]:
         """No gradient for the matrix."""
@@ -76,12 +83,8 @@ class Product(Op):  # type: ignore[misc]
 
     def pullback(self, inputs: Sequence[Tensor], _outputs: Sequence[Tensor], cotangents: Sequence[Tensor]) -> Any:
         """Gradient for x: A' times that of the product."""
-        transposed = _matrix(*(v.data for v in inputs[:4])).T
-        return [disconnected_type() for _ in range(4)] + [product(transposed, cotangents[0])]
-
-
-def _matrix(entries: F64, columns: Any, starts: Any, width: Any) -> csr_array:
-    return csr_array((entries, columns.astype(np.int64), starts.astype(np.int64)), (len(starts) - 1, int(width)))
+        back = Product(transposed=not self.transposed)(*inputs[:4], cotangents[0])
+        return [disconnected_type() for _ in range(4)] + [back]
 
 
 @_vectorize_node.register(Product)  # type: ignore[untyped-decorator]
@@ -90,9 +93,9 @@ def _for_many(op: Product, _node: Apply, *inputs: Tensor) -> Apply:
 
 
 @register_funcify_default_op_cache_key(Product)  # type: ignore[untyped-decorator]
-def _compiled(_op: Product, **_: Any) -> Any:
+def _compiled(op: Product, **_: Any) -> Any:
     @numba_njit  # type: ignore[untyped-decorator]
-    def product(entries: F64, columns: Any, starts: Any, _width: int, x: F64) -> F64:
+    def product(entries: F64, columns: Any, starts: Any, _width: Any, x: F64) -> F64:
         result = np.empty(len(starts) - 1)
         for i in range(len(result)):
             total = 0.0
@@ -101,4 +104,12 @@ def _compiled(_op: Product, **_: Any) -> Any:
             result[i] = total
         return result
 
-    return product
+    @numba_njit  # type: ignore[untyped-decorator]
+    def transposed(entries: F64, columns: Any, starts: Any, width: Any, x: F64) -> F64:
+        result = np.zeros(width.item())
+        for i in range(len(starts) - 1):
+            for k in range(starts[i], starts[i + 1]):
+                result[columns[k]] += entries[k] * x[i]
+        return result
+
+    return transposed if op.transposed else product

@@ -46,3 +46,16 @@ def test_picks_are_indices():
 def test_padded_rows_are_sums_of_products():
     factor, place = np.array([[2.0, 3.0], [1.0, 0.0]]), np.array([[1, 4], [2, 2]])
     np.testing.assert_array_equal(padded(factor, place, 5) @ X, [2.0 * X[1] + 3.0 * X[4], X[2]])
+
+
+def test_entries_may_be_exchanged_after_compiling():
+    """Simulation-based calibration compiles a model once, with variables in the place of its data."""
+    x, weight = pt.vector("x", shape=(5,)), RNG.normal(size=7)
+    y = product(A, x)
+    entries = pytensor.shared(y.owner.inputs[0].data, shape=y.owner.inputs[0].type.shape)
+    y.owner.inputs[0] = entries
+    slope = pytensor.function([x], [y, pt.grad(pt.dot(weight, y), x)], mode=PLAIN)
+    entries.set_value(2.0 * entries.get_value())
+    values = slope(X)
+    np.testing.assert_allclose(values[0], 2.0 * A @ X, rtol=1e-14, atol=1e-14)
+    np.testing.assert_allclose(values[1], 2.0 * A.T @ weight, rtol=1e-14, atol=1e-14)
