@@ -41,9 +41,9 @@ GROUPS = (
     "observed_data",
 )
 PREDICTIVE_DRAWS = 1000
-# Target acceptance and tuning (in multiples), tried in turn until the gate has nothing to say against
-# the draws: smaller steps and a longer start cost time only.
-ATTEMPTS = ((0.9, 1), (0.97, 2), (0.995, 3))
+# Target acceptance, and tuning and draws (in multiples), tried in turn until the gate has nothing to say against the
+# draws. Most that it has is that chains mix slowly, which more draws mend; smaller steps mend what diverges.
+ATTEMPTS = ((0.9, 1, 1), (0.9, 2, 2), (0.97, 2, 2), (0.995, 3, 2))
 ENOUGH = 1600  # draws; with fewer the gate asks for more than a longer start could give
 KEPT_STATS = ("diverging", "energy", "logp", "n_steps", "step_size", "step_size_bar", "depth", "maxdepth_reached")
 NO_PART = (
@@ -158,13 +158,15 @@ def fit(
 ) -> xr.DataTree:
     """Sample a model: posterior (NUTS by nutpie), prior, both predictives and the pointwise log-likelihood.
 
-    The same seed gives the same bytes. What the gate would refuse is sampled again with smaller steps and
-    a longer start, twice at most; what it refuses even so, it will refuse. Only the free variables go
-    through the compiler; what follows from them is computed afterwards, for all draws at once
-    (`evaluate`).
+    The same seed gives the same bytes. What the gate would refuse is sampled again, thrice at most, with
+    a longer start, twice the draws, and in the end smaller steps (`ATTEMPTS`); what it refuses even so, it
+    will refuse. Only the free variables go through the compiler; what follows from them is computed
+    afterwards, for all draws at once (`evaluate`).
 
     Parameters
     ----------
+    draws
+        A chain; twice as many are returned if these were not enough.
     progress
         Called with (draws done, draws in all), tuning included, about twice a second.
 
@@ -183,7 +185,7 @@ def fit(
         warnings.simplefilter("ignore")  # of numba and of nutpie, about caches and attributes
         sampled = _sample(model, (seed, draws, tune, chains), progress)
     posterior = {v.name: sampled["posterior"][v.name].to_numpy() for v in model.free_RVs}
-    free = {k: x.reshape(chains * draws, *x.shape[2:]) for k, x in posterior.items()}
+    free = {k: x.reshape(-1, *x.shape[2:]) for k, x in posterior.items()}
     stats = sampled["sample_stats"].to_dataset().drop_attrs()
     labelled = evaluate.dataset(model, {**free, **evaluate.deterministics(model, free)}, chains)
     groups = {
@@ -192,7 +194,7 @@ def fit(
         **_prior(model, seed + 1),
     }
     if model.observed_RVs:
-        every = max(1, draws * chains // PREDICTIVE_DRAWS)
+        every = max(1, sampled["posterior"].sizes["draw"] * chains // PREDICTIVE_DRAWS)
         thin = {k: x[:, ::every].reshape(-1, *x.shape[2:]) for k, x in posterior.items()}
         likelihood = {k: x.astype(np.float32) for k, x in evaluate.log_likelihoods(model, free).items()}
         log_prior = {k: x.astype(np.float32) for k, x in evaluate.log_priors(model, free).items()}
@@ -234,10 +236,10 @@ def _sample(
             progress(min(sum(s.finished_draws for s in states), total), total)
 
     compiled = compile_model(model, [v.name for v in model.free_RVs])
-    for target, longer in ATTEMPTS:
+    for target, longer, more in ATTEMPTS:
         tree: xr.DataTree = nutpie.sample(
             compiled,
-            draws=draws,
+            draws=draws * more,
             tune=tune * longer,
             chains=chains,
             cores=min(chains, os.cpu_count() or 1),
