@@ -25,7 +25,7 @@ def draw_ranks(file: Path, title: str, study: xr.Dataset, rows: Sequence[Row], t
     n = study.sizes["dataset"]
     lines = -(-len(rows) // COLUMNS)
     with mpl.rc_context(_STYLE):
-        figure = plt.figure(figsize=(13.0, 0.9 + 2.1 * lines), layout="constrained")
+        figure = plt.figure(figsize=(13.0, 1.05 + 2.1 * lines), layout="constrained")
         outer = figure.add_gridspec(lines, COLUMNS)
         for k, row in enumerate(rows):
             upper, lower = outer[k // COLUMNS, k % COLUMNS].subgridspec(2, 1, height_ratios=(2, 1), hspace=0.08)
@@ -33,7 +33,7 @@ def draw_ranks(file: Path, title: str, study: xr.Dataset, rows: Sequence[Row], t
             _difference(figure.add_subplot(upper), ranks, row, failed=row.smallest < threshold)
             _histogram(figure.add_subplot(lower), ranks)
         figure.suptitle(
-            f"{title}: {n:,} simulated data sets. Above, share of ranks below z less z, with the envelope that uniform "
+            f"{title}: {n:,} simulated data sets\nAbove, share of ranks below z less z, with the envelope that uniform "
             f"ranks leave in {BAND:.0%} of panels; below, the ranks",
             fontsize=9.0,
         )
