@@ -44,7 +44,7 @@ PREDICTIVE_DRAWS = 1000
 # Target acceptance, and tuning and draws (in multiples), tried in turn until the gate has nothing to say against the
 # draws. Most that it has is that chains mix slowly, which more draws mend; smaller steps mend what diverges.
 ATTEMPTS = ((0.9, 1, 1), (0.9, 2, 2), (0.97, 2, 2), (0.995, 3, 2))
-ENOUGH = 1600  # draws; with fewer the gate asks for more than a longer start could give
+ENOUGH = 1600  # draws; of fewer the gate asks for more than a longer start could give, so only divergences count
 KEPT_STATS = ("diverging", "energy", "logp", "n_steps", "step_size", "step_size_bar", "depth", "maxdepth_reached")
 NO_PART = (
     "__init__.py",
@@ -250,9 +250,10 @@ def _sample(
             progress_callback=report,
             progress_rate=500,
         )
-        if draws * chains < ENOUGH or not (problems := judge(tree, {}).problems):
+        found = judge(tree, {})
+        if found.passed or (draws * chains < ENOUGH and not found.divergences):
             break
-        _LOG.info("at a target acceptance of %s: %s", target, "; ".join(problems))
+        _LOG.info("at a target acceptance of %s: %s", target, "; ".join(found.problems))
     return tree
 
 

@@ -74,8 +74,7 @@ def add_classes(classes: Classes) -> dict[str, Part]:
     """Add classes to the model in context, with what was observed; return their parts by id.
 
     The linear predictor of entry n of all tables is base[n's outcome] + sum_j x[n, j] * effect[k[n, j]],
-    effect ~ Normal(0, the spread of its covariate), sampled as a multiple of the spread unless marked
-    `centred`.
+    effect ~ Normal(0, the spread of its covariate), sampled as a multiple of spread^(1 - its `centred`).
     """
     pm.modelcontext(None).add_coords(classes.coords)
     base = pm.Normal("class__base", classes.centre, classes.sd, dims="class__outcome")
@@ -84,8 +83,9 @@ def add_classes(classes: Classes) -> dict[str, Part]:
     if len(classes.spread_of):
         spread = pm.HalfNormal("class__spread", classes.spread_sd, dims="class__covariate")
         each = product(picks(classes.spread_of, len(classes.spread_sd)), spread)
-        z = pm.Normal("class__z", 0.0, pt.switch(classes.centred, each, 1.0), dims="class__term")
-        effect = z * pt.switch(classes.centred, 1.0, each)
+        scale = each**classes.centred
+        z = pm.Normal("class__z", 0.0, scale, dims="class__term")
+        effect = z * (each / scale)
         levels = product(padded(classes.x, classes.term_of, len(classes.spread_of)), effect)
     predictor = Predictor(classes, base, levels)
     parts = {p.used.id: p.with_values(base, effect) for p in classes.parts}

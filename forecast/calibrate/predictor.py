@@ -9,7 +9,7 @@ import numpy as np
 from forecast.calibrate.linear import product
 from forecast.calibrate.reference import ReferenceClass
 from forecast.calibrate.tables import Cells, Design, cells, design, zero_sum
-from forecast.types import B8, F64, I64
+from forecast.types import F64, I64
 
 type Tensor = Any
 
@@ -84,7 +84,7 @@ class Classes:
 
     centre, sd (base,): prior of the bases; base_of (entry,)
     spread_sd (spread,): half-normal scale; spread_of (term,)
-    centred (term,): whether it is sampled as it is, and not as a multiple of its spread
+    centred (term,): how far it is sampled as it is (1), and not as a multiple of its spread (0)
     x, term_of (level, most terms of a level): terms of each level of a covariate, and their factors, filled up with 0;
         the last level is none
     level_of (entry, most covariates of an entry): its levels, filled up with the last
@@ -98,7 +98,7 @@ class Classes:
     base_of: I64
     spread_sd: F64
     spread_of: I64
-    centred: B8
+    centred: F64
     x: F64
     term_of: I64
     level_of: I64
@@ -213,17 +213,20 @@ def _centres(part: Part) -> F64:
     return np.array([*own, *(used.prior.values[name] for name in part.values)])
 
 
-def _centred(part: Part) -> B8:
-    """Mark the terms (term,) of covariates whose levels differ so clearly that their spread cannot be 0.
+def _centred(part: Part) -> F64:
+    """Degree of centring (term,) of covariates whose levels differ so clearly that their spread cannot be 0.
 
-    There sampling the effects themselves mixes several times better than multiples of the spread; where
-    the spread may be 0 it would make a funnel, and divergences. The measure is the score of each term at
-    no effect, squared, over its information: 1 on average if there is none. It steers only how the
-    model is sampled, not what it says.
+    There sampling the effects themselves mixes several times better than multiples of the spread, if each
+    is well informed; a term with little information is better in between. The degree is the share of the
+    posterior precision of an effect that comes from data, information * spread² / (1 + information *
+    spread²), with the spread by its moments (Papaspiliopoulos, Roberts and Sköld 2007, section 3). Where the
+    spread may be 0, any centring makes a funnel, and divergences: the degree is 0. The measure of what is
+    clear is the score of each term at no effect, squared, over its information: 1 on average if there
+    is none. It steers only how the model is sampled, not what it says.
     """
     data, layout = part.data, part.layout
     free = len(part.free)
-    marks = np.zeros((layout.x.shape[1], free), np.bool_)
+    degree = np.zeros((layout.x.shape[1], free))
     if part.used.kind in ("rates", "binomial", "multinomial"):
         count = data.count[:, -free:]
         mean = (count.sum(axis=0) + 0.5) / (data.weight.sum() + 0.5)
@@ -231,8 +234,11 @@ def _centred(part: Part) -> B8:
         score = layout.x.T @ (count - np.outer(data.weight, mean))
         information = np.outer(data.weight @ layout.x**2, variance)  # 0 of a step to a period without cells
         measure = score**2 / np.maximum(information, 1e-12)
-        for k in range(len(layout.groups)):
+        for k, group in enumerate(layout.groups):
             own = layout.group == k
             many = own.sum() * free >= FEWEST_CENTRED and measure[own].mean() >= CLEAR
-            marks[own] = many or measure[own].min() >= EACH_CLEAR
-    return marks.ravel()
+            if many or measure[own].min() >= EACH_CLEAR:
+                moment = (measure[own] - 1.0).sum() / information[own].sum()
+                known = information[own] * min(moment, _spread_sd(part.used, group) ** 2)
+                degree[own] = known / (1.0 + known)
+    return degree.ravel()

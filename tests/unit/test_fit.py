@@ -11,10 +11,12 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
+import nutpie
+import pymc as pm
 import pytest
 import xarray as xr
 
-from forecast.calibrate.fit import GROUPS, _write, calibrate, digest_of, draws_of, read_fit
+from forecast.calibrate.fit import GROUPS, _write, calibrate, digest_of, draws_of, fit, read_fit
 from forecast.calibrate.gate import judge
 from forecast.calibrate.reference import build_class, load_class
 from forecast.deal.experts import ExpertRow
@@ -312,3 +314,46 @@ def test_a_deal_of_constants_needs_no_sampler(tmp_path):
     assert judge(done.tree, constants).passed
     again = calibrate(constants, [], {}, AS_OF, seed=1, cache=tmp_path, draws=10, chains=4)
     assert again.from_cache
+
+
+@pytest.fixture
+def sampled(monkeypatch):
+    """Targets, tuning and draws of each sampling; the first `bad` of them get a divergence."""
+    made, real = [], nutpie.sample
+
+    def sample(compiled, **settings):
+        made.append(tuple(settings[k] for k in ("target_accept", "tune", "draws")))
+        tree = real(compiled, **settings)
+        tree["sample_stats"]["diverging"][0, 0] = len(made) <= sample.bad
+        return tree
+
+    sample.made, sample.bad = made, 0
+    monkeypatch.setattr(nutpie, "sample", sample)
+    return sample
+
+
+@pytest.mark.parametrize("draws", [30, 500])
+def test_what_diverges_is_sampled_again_and_at_last_with_smaller_steps(sampled, draws):
+    sampled.bad = 2
+    with pm.Model() as model:
+        pm.Normal("x")
+    tree = fit(model, seed=1, draws=draws, tune=300, chains=4)
+    assert sampled.made == [(0.9, 300, draws), (0.9, 600, 2 * draws), (0.97, 600, 2 * draws)]
+    assert tree["posterior"].sizes["draw"] == 2 * draws
+    assert not tree["sample_stats"]["diverging"].any()
+
+
+def test_a_fit_that_always_diverges_is_given_up_and_the_gate_refuses_it(sampled):
+    sampled.bad = 99
+    with pm.Model() as model:
+        pm.Normal("x")
+    tree = fit(model, seed=1, draws=500, tune=300, chains=4)
+    assert len(sampled.made) == 4
+    assert not judge(tree, {}).passed
+
+
+def test_a_short_fit_is_not_sampled_again_for_being_short(sampled):
+    with pm.Model() as model:
+        pm.Normal("x")
+    assert not judge(fit(model, seed=1, draws=30, tune=300, chains=4), {}).passed
+    assert len(sampled.made) == 1

@@ -120,7 +120,7 @@ def values(*parameters, n=3, classes=ALL):
 def predictors(free, classes):
     """Linear predictors (draw, entry) of all tables, by a route of their own: one entry at a time."""
     scale = free["class__spread"][:, classes.spread_of]
-    effect = free["class__z"] * np.where(classes.centred, 1.0, scale)
+    effect = free["class__z"] * scale ** (1.0 - classes.centred)
     eta = free["class__base"][:, classes.base_of]
     for p in classes.parts:
         for (cell, column), x in np.ndenumerate(p.layout.x):
@@ -349,15 +349,19 @@ def test_priors_are_those_that_the_class_states():
     assert near(np.log(free["shares__concentration"]), np.log(8.0), 1.0)
 
 
-def test_clear_differences_are_centred_and_the_prior_stays_the_same():
+def test_clear_differences_are_centred_as_far_as_data_bear_on_them_and_the_prior_stays_the_same():
     levels = tuple("abcdefghij")
+    few = {"trials": [400] * 9 + [4], "successes": [5, 390, 40, 350, 10, 200, 395, 20, 100, 3]}
     lots = {"trials": [400] * 10, "successes": [5, 390, 40, 350, 10, 200, 395, 20, 100, 300]}
     clear = {"binomial": made("binomial", lots, {"x": levels}, {"x": levels})}
     even = {"binomial": made("binomial", {**lots, "successes": [200] * 10}, {"x": levels}, {"x": levels})}
     change = asked("change", "binomial", contrast=Contrast(covariate="x", base="a", to="b"))
-    assert join(list(clear.values())).centred.all()
+    lopsided = {"binomial": made("binomial", few, {"x": levels}, {"x": levels})}
+    assert (join(list(clear.values())).centred > 0.85).all()
     assert not join(list(even.values())).centred.any()
-    for classes in (clear, even):
+    degree = join(list(lopsided.values())).centred
+    assert degree[:-1].min() > 0.85 and 0.1 < degree[-1] < 0.6
+    for classes in (clear, even, lopsided):
         model = build_model({"change": change}, (), classes, AS_OF)
         # the spread is independent of the effects but for their scale, so prior draws are exact either way
         free = evaluate.prior_draws(model, 40_000, seed=6)

@@ -50,7 +50,7 @@ def posterior_of(tree: xr.DataTree, classes: Classes) -> Posterior:
     effect = np.zeros((n, 0, len(part.free)))
     if width:
         spread = free["class__spread"][:, classes.spread_of]
-        effect = (free["class__z"] * np.where(classes.centred, 1.0, spread)).reshape(n, width, len(part.free))
+        effect = (free["class__z"] * spread ** (1.0 - classes.centred)).reshape(n, width, len(part.free))
     none = np.zeros(0)
     shape = free["survival__shape"][:, 0] if part.used.kind == "survival" else none
     concentration = free.get(f"{part.used.id}__concentration", none)
