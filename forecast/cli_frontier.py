@@ -63,6 +63,7 @@ def frontier(
     from forecast.console import Console
     from forecast.deal.overrides import parse_date, parse_value
     from forecast.deal.scenario import pairs_of
+    from forecast.errors import DealFileError
     from forecast.frontiers import frontier as compare
     from forecast.inputs import load
     from forecast.pipeline import RunSettings
@@ -70,7 +71,9 @@ def frontier(
 
     if narrow and (out is None or out.suffix not in PICTURES):
         raise click.UsageError("--narrow is for a picture alone: --out FILE.png or FILE.svg; a page has both")
-    pairs = pairs_of("--vary", vary, "promises.neutral_status.binding=false,true")
+    pairs, wrong = pairs_of("--vary", vary, "promises.neutral_status.binding=false,true")
+    if wrong:
+        raise DealFileError("\n".join(wrong))
     terms = {k: [parse_value(x.strip()) for x in v.split(",")] for k, v in pairs.items()}
     day = parse_date(accept_by, "--accept-by") if accept_by else None
     command = " ".join(["forecast", *sys.argv[1:]])

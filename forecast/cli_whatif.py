@@ -126,10 +126,8 @@ def _asked(
     found: list[Scenario] = []
     problems: list[str] = []
     if any(words):
-        try:
-            found.append(words_to_scenario("scenario", *words))
-        except DealFileError as err:
-            problems += str(err).splitlines()
+        scenario, problems = words_to_scenario("scenario", *words)
+        found.append(scenario)
     if file:
         try:
             found += read_scenarios(file)
@@ -183,7 +181,6 @@ def given(
     """
     from forecast.conditions import given as condition
     from forecast.console import Console
-    from forecast.deal.scenario import pairs_of
     from forecast.pipeline import RunSettings
 
     source = _deal_or_run(context, which, as_of)
@@ -193,7 +190,7 @@ def given(
         return
     if not that:
         raise click.UsageError("nothing is given: say what so happens with --that EVENT=OUTCOME; see --list")
-    asked = pairs_of("--that", that, "us_presidency.2028=change")
+    asked = _that(source, that, settings["archive"])
     command = " ".join(["forecast", *sys.argv[1:]])
     found = condition(source, asked, RunSettings(command=command, **settings), Console(quiet=as_csv).progress)
     from forecast.report.given_rows import lines, table
@@ -222,17 +219,25 @@ def _deal_or_run(context: click.Context, which: str, as_of: str | None) -> "Inpu
     return which
 
 
-def _listed(source: "Inputs | str", archive: Path) -> list[str]:
-    from forecast.analysis.conditioning import HAPPENS
-    from forecast.analysis.sensitivity.stored import find_run
-    from forecast.archive import Archive
-    from forecast.deal.targets import AT_ONCE, NEVER
-    from forecast.pipeline import stored
-    from forecast.variants import targets
+def _that(source: "Inputs | str", that: tuple[str, ...], archive: Path) -> dict[str, str]:
+    """Read what so happens; of words that can't be read, what is wrong with the others is said too."""
+    from forecast.conditions import asked_of, inputs_of
+    from forecast.deal.scenario import pairs_of
+    from forecast.errors import DealFileError
 
-    inputs = stored(find_run(source, Archive(archive))[0], archive)[0] if isinstance(source, str) else source
-    found = []
-    for t in targets(inputs).values():
-        words = dict.fromkeys((*(o for o in t.outcomes if o != AT_ONCE), HAPPENS, NEVER))
-        found.append(f"{t.name:<36} {' | '.join(words):<44} {t.label}")
-    return found
+    asked, problems = pairs_of("--that", that, "us_presidency.2028=change")
+    if problems:
+        try:
+            asked_of(inputs_of(source, archive), asked) if asked else None
+        except DealFileError as err:
+            problems += str(err).splitlines()
+        raise DealFileError("\n".join(problems))
+    return asked
+
+
+def _listed(source: "Inputs | str", archive: Path) -> list[str]:
+    from forecast.conditions import askable, inputs_of
+
+    return [
+        f"{t.name:<36} {' | '.join(t.outcomes):<44} {t.label}" for t in askable(inputs_of(source, archive)).values()
+    ]

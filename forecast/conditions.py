@@ -155,12 +155,26 @@ def _of_run(which: str, that: Mapping[str, str], settings: RunSettings, progress
     return _given(source, targets, that, settings, progress)
 
 
+def inputs_of(which: str | Inputs, archive: Path) -> Inputs:
+    """Return what a deal or a run was read from."""
+    return stored(find_run(which, Archive(archive))[0], archive)[0] if isinstance(which, str) else which
+
+
+def askable(inputs: Inputs) -> dict[str, Target]:
+    """Name everything that can be asked about: what can be forced, and every way of ending that is no event's name."""
+    process = expand(inputs.deal)
+    found = {
+        name: replace(t, outcomes=tuple(dict.fromkeys((*(o for o in t.outcomes if o != AT_ONCE), HAPPENS, NEVER))))
+        for name, t in targets_of(inputs.deal.file, process).items()
+    }
+    named = {e for t in found.values() for e in t.events} | set(found)
+    endings = [c for c in process.causes if c.id not in named]
+    return found | {c.id: Target(c.id, f"It ends so: {c.label}", (), (HAPPENS, NEVER), c.id) for c in endings}
+
+
 def asked_of(inputs: Inputs, that: Mapping[str, str]) -> list[tuple[Target, str]]:
     """Look up what is given; all that is wrong with it at once."""
-    known = {
-        name: replace(t, outcomes=tuple(o for o in t.outcomes if o != AT_ONCE))
-        for name, t in targets_of(inputs.deal.file, expand(inputs.deal)).items()
-    }
+    known = askable(inputs)
     wrong: list[str] = [] if that else ["there is no condition: give --that EVENT=OUTCOME"]
     found = []
     for name, outcome in that.items():
@@ -168,7 +182,7 @@ def asked_of(inputs: Inputs, that: Mapping[str, str]) -> list[tuple[Target, str]
             wrong.append(f"--that {name}={outcome}: given that it happens is written {name}={HAPPENS}")
             continue
         try:
-            found.append((find_target(name, outcome, known, (HAPPENS, NEVER)), outcome))
+            found.append((find_target(name, outcome, known, "asked about"), outcome))
         except DealFileError as err:
             wrong += [f"--that {line}" for line in str(err).splitlines()]
     wrong += _contradictions(inputs, found)
@@ -182,6 +196,11 @@ def _contradictions(inputs: Inputs, asked: Asked) -> Iterator[str]:
     once = {s.id for s in expand(inputs.deal).scheduled if not s.every and not s.at_age and len(s.dates) == 1}
     for (a, x), (b, y) in combinations(asked, 2):
         pair = f"--that {a.name}={x} and --that {b.name}={y}"
+        if a.cause and b.cause and x == y == HAPPENS:
+            yield f"{pair}: contradict each other: a path ends but once"
+            continue
+        if a.cause or b.cause:
+            continue
         never = (x == NEVER and set(b.events) <= set(a.events)) or (y == NEVER and set(a.events) <= set(b.events))
         if never and x != y:
             yield f"{pair}: contradict each other: what never happens cannot come out so"

@@ -80,6 +80,10 @@ def happened(program: Program, log: PathLog, that: Sequence[tuple[Target, str]])
     """Whether all that is given happened on a path: (path,)."""
     result = np.ones(len(log.n_step), np.bool_)
     for target, outcome in that:
+        if target.cause:
+            some = log.cause == program.causes.index(target.cause)
+            result &= ~some if outcome == NEVER else some
+            continue
         ids = [f.event for f in program.firings]
         meant = [i for i, f in enumerate(program.firings) if f.event in target.events
                  and outcome in (HAPPENS, NEVER, f.branch)]  # fmt: skip

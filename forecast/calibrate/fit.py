@@ -168,7 +168,7 @@ def fit(
     draws
         A chain; twice as many are returned if these were not enough.
     progress
-        Called with (draws done, draws in all), tuning included, about twice a second.
+        Called with (draws done, draws in all), tuning included, about twice a second; never with equal numbers.
 
     Returns
     -------
@@ -233,7 +233,7 @@ def _sample(
 
     def report(states: Sequence[Any]) -> None:
         if progress:
-            progress(min(sum(s.finished_draws for s in states), total), total)
+            progress(min(sum(s.finished_draws for s in states), total - 1), total)  # there may be another attempt
 
     compiled = compile_model(model, [v.name for v in model.free_RVs])
     for target, longer, more in ATTEMPTS:

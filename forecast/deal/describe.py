@@ -7,6 +7,7 @@ from datetime import date
 from forecast.deal.diagram import diagram_svg
 from forecast.deal.expand import expand
 from forecast.deal.model import Deal, DealFile, Delivery, Promise, RiskRate, Standing, WeibullRate
+from forecast.deal.parts import kept_amounts
 from forecast.deal.spec import Branch, Condition, Effect, Modifier, Process, Scheduled
 from forecast.types import horizon_date
 
@@ -126,7 +127,7 @@ def deal_sentences(file: DealFile) -> Iterator[str]:
             f"{m.title}: while {m.during} is kept, {m.supplier} loses [{m.cut}] of its sales to {buyers}, which turn "
             f"to {', '.join(m.suppliers)}; nothing is lost on the way."
         )
-    for a in file.consequences.values():
+    for a in kept_amounts(file).values():
         yield f"{a.label}: [{' × '.join(a.amount)}] {a.unit}."
 
 

@@ -3,7 +3,7 @@
 from forecast.deal.market import expand_amounts, expand_markets
 from forecast.deal.model import Deal, DealFile
 from forecast.deal.obligations import expand_obligation, expand_signature, expand_verification, own_influences
-from forecast.deal.parts import SIGNED, SINCE_SIGNATURE, Parts, included
+from forecast.deal.parts import SIGNED, SINCE_SIGNATURE, Parts, included, kept_amounts
 from forecast.deal.politics import expand_calendar, expand_election, expand_leader
 from forecast.deal.spec import Cause, Condition, Effect, Modifier, OutcomeClass, Process
 from forecast.deal.talks import expand_negotiation
@@ -39,7 +39,7 @@ def expand(deal: Deal) -> Process:
     kept = {id_ for id_, _ in included(file)}
     markets = {id_: m for id_, m in file.markets.items() if m.during in kept}
     expand_markets(markets, parts.consequences, parts.derived)
-    expand_amounts(file.consequences, parts.consequences)
+    expand_amounts(kept_amounts(file), parts.consequences)
     return _process(file, parts)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from forecast.deal.model import DealFile, Obligation, RiskRate, WeibullRate
+from forecast.deal.model import Amount, DealFile, Obligation, RiskRate, WeibullRate
 from forecast.deal.spec import (
     Clock,
     Condition,
@@ -20,6 +20,7 @@ from forecast.deal.spec import (
 
 SIGNED = "signed"
 SINCE_SIGNATURE = "since_signature"
+VERIFICATION = "verification"
 
 
 @dataclass
@@ -72,6 +73,31 @@ def included(file: DealFile) -> list[tuple[str, Obligation]]:
     """List the clauses and promises of the package by name."""
     both = [*file.clauses.items(), *file.promises.items()]
     return [(id_, o) for id_, o in both if o.included]
+
+
+def names_of(id_: str) -> set[str]:
+    """Flags and events that a clause, a promise or verification may have."""
+    if id_ == VERIFICATION:
+        return {f"{id_}_{x}" for x in ("refused", "refusal", "response")}
+    own = ("defaulted", "fulfilled", "late", "deadline", "late_delivery", "violation", "reversal", "response")
+    return {f"{id_}_{x}" for x in own}
+
+
+def left_out(file: DealFile) -> frozenset[str]:
+    """Name the flags and events of what isn't in the package, which never come about."""
+    both = (*file.clauses.items(), *file.promises.items())
+    gone = [i for i, o in both if not o.included and getattr(o, "so_far", None) is None]
+    names = {name for i in gone for name in names_of(i)}
+    v = file.verification
+    if v is not None and (not v.agreed or not any(c in v.clauses for c, _ in included(file))):
+        names |= names_of(VERIFICATION)
+    return frozenset(names)
+
+
+def kept_amounts(file: DealFile) -> dict[str, Amount]:
+    """Those of the amounts stated one by one that the package can still lead to."""
+    gone = left_out(file)
+    return {i: a for i, a in file.consequences.items() if gone.isdisjoint((*(a.when or ()), a.event))}
 
 
 def negated(literal: str) -> str:

@@ -14,12 +14,12 @@ from forecast.deal.experts import ExpertRow
 from forecast.deal.loader import read_toml
 from forecast.deal.model import Deal, DealFile, Delivery, Obligation, Text
 from forecast.deal.overrides import apply_overrides, parse_value
+from forecast.deal.parts import VERIFICATION, names_of
 from forecast.deal.reading import sentence, text_of
 from forecast.deal.spec import Frozen, Slug
 from forecast.deal.words import closest
 from forecast.errors import DealFileError
 
-VERIFICATION = "verification"
 _SINGLE = {"promise": "promises", "clause": "clauses"}  # short words where the deal has just one
 
 
@@ -106,27 +106,18 @@ def _said(error: ErrorDetails) -> str:
 
 def words_to_scenario(
     name: str, sets: Sequence[str], drops: Sequence[str], adds: Sequence[Path], forces: Sequence[str]
-) -> Scenario:
-    """Make a scenario of the words of a command line; all that is wrong with them at once."""
-    problems: list[str] = []
-    pairs: dict[str, dict[str, str]] = {"--set": {}, "--force": {}}
-    for option, texts, example in (
-        ("--set", sets, "verification.agreed=false"),
-        ("--force", forces, "fighting_resumes=never"),
-    ):
-        try:
-            pairs[option] = pairs_of(option, texts, example)
-        except DealFileError as err:
-            problems += str(err).splitlines()
-    problems += [f"--drop {d}: is given twice" for d in dict.fromkeys(drops) if list(drops).count(d) > 1]
-    if problems:
-        raise DealFileError("\n".join(problems))
-    values = {k: parse_value(v) for k, v in pairs["--set"].items()}
-    return Scenario(name, set=values, drop=tuple(drops), add=tuple(adds), force=pairs["--force"])
+) -> tuple[Scenario, list[str]]:
+    """Make a scenario of those words of a command line that can be read; and say what is wrong with the others."""
+    held, wrong = pairs_of("--set", sets, "verification.agreed=false")
+    wished, bad = pairs_of("--force", forces, "fighting_resumes=never")
+    twice = [f"--drop {d}: is given twice" for d in dict.fromkeys(drops) if list(drops).count(d) > 1]
+    values = {k: parse_value(v) for k, v in held.items()}
+    read = Scenario(name, set=values, drop=tuple(dict.fromkeys(drops)), add=tuple(adds), force=wished)
+    return read, [*wrong, *bad, *twice]
 
 
-def pairs_of(option: str, texts: Sequence[str], example: str) -> dict[str, str]:
-    """Read NAME=VALUE, several times."""
+def pairs_of(option: str, texts: Sequence[str], example: str) -> tuple[dict[str, str], list[str]]:
+    """Read NAME=VALUE, several times; what can't be read is said."""
     pairs: dict[str, str] = {}
     problems: list[str] = []
     for text in texts:
@@ -137,9 +128,7 @@ def pairs_of(option: str, texts: Sequence[str], example: str) -> dict[str, str]:
             problems.append(f"{option} {key}: is given twice")
         else:
             pairs[key] = value
-    if problems:
-        raise DealFileError("\n".join(problems))
-    return pairs
+    return pairs, problems
 
 
 def _flat(table: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
@@ -272,6 +261,8 @@ def _goes_with(file: DealFile, name: str) -> Iterator[str]:
             gone.append("its inspection")
         obligations: list[tuple[str, Obligation]] = [*file.clauses.items(), *file.promises.items()]
         causes = {o.cause for i, o in obligations if i == name}
+    amounts = [a.label for a in file.consequences.values() if not names_of(name).isdisjoint((*(a.when or ()), a.event))]
+    gone += [f"the amount “{label}”" for label in amounts]
     moves = sum(c.when.removeprefix("not ") in flags for c in file.cascades)
     moved = sum(name in c.on for c in file.cascades)
     gone += [f"what it sets off ({_counted(moves)})"] if moves else []

@@ -15,13 +15,15 @@ NEVER, AT_ONCE = "never", "at_once"
 class Target:
     """Something with outcomes: the events of the process that it stands for.
 
-    outcomes: words for `--force`; a branch of the events, `never`, or `at_once`.
+    outcomes: words for `--force`; a branch of the events, `never`, or `at_once`. cause: the way of ending, of one
+    that has no events of its own.
     """
 
     name: str
     label: str
     events: tuple[str, ...]
     outcomes: tuple[str, ...]
+    cause: str = ""
 
     @property
     def line(self) -> str:
@@ -45,8 +47,8 @@ def targets_of(file: DealFile, process: Process) -> dict[str, Target]:
     return found
 
 
-def find_target(name: str, outcome: str, known: Mapping[str, Target], words: Sequence[str] = ()) -> Target:
-    """Look a target and one of its outcomes up; `words` are allowed for every target beside its own.
+def find_target(name: str, outcome: str, known: Mapping[str, Target], done: str = "forced") -> Target:
+    """Look a target and one of its outcomes up; `done` says what is done to it.
 
     Raises
     ------
@@ -59,10 +61,9 @@ def find_target(name: str, outcome: str, known: Mapping[str, Target], words: Seq
     if target is None:
         near = get_close_matches(name, known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-        raise DealFileError(f"{name}: nothing that can be forced is called so; {hint}")
-    allowed = [*target.outcomes, *(w for w in words if w not in target.outcomes)]
-    if outcome not in allowed:
-        raise DealFileError(f"{name}={outcome}: {name} comes out as one of {', '.join(allowed)}")
+        raise DealFileError(f"{name}: nothing that can be {done} is called so; {hint}")
+    if outcome not in target.outcomes:
+        raise DealFileError(f"{name}={outcome}: {name} comes out as one of {', '.join(target.outcomes)}")
     return target
 
 

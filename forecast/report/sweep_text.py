@@ -29,7 +29,8 @@ def lines(data: xr.Dataset) -> Iterator[str]:
             low, high, d, e = (
                 float(one[f"headline_{q}"][c]) for q in ("lower", "upper", "difference", "difference_mcse")
             )
-            yield f"  {cells[c]:<{width}} {mean[c]:6.1%}   {low:5.1%} – {high:5.1%}   {d:+7.2%} ± {e:.2%}"
+            moved = f"{d:+7.2%} ± {e:.2%}".replace("-", "−")
+            yield f"  {cells[c]:<{width}} {mean[c]:6.1%}   {low:5.1%} – {high:5.1%}   {moved}"
     if exact := int(data.attrs["exact_cells"]):
         yield f"\nExact: {exact} of {len(cells)} cells were computed, not simulated: they are small."
 

@@ -101,7 +101,7 @@ def test_progress_runs_up_to_its_total(first):
     _, _, calls = first
     assert calls[0] == (0, 1)
     assert calls[-1] == (1, 1)
-    assert all(0 <= done <= total for done, total in calls)
+    assert all(0 <= done < total for done, total in calls[:-1])  # it ends once, whatever was sampled again
 
 
 def test_the_tree_holds_what_arviz_expects(first):

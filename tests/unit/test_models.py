@@ -360,7 +360,8 @@ def test_clear_differences_are_centred_as_far_as_data_bear_on_them_and_the_prior
     assert (join(list(clear.values())).centred > 0.85).all()
     assert not join(list(even.values())).centred.any()
     degree = join(list(lopsided.values())).centred
-    assert degree[:-1].min() > 0.85 and 0.1 < degree[-1] < 0.6
+    assert degree[:-1].min() > 0.85
+    assert 0.1 < degree[-1] < 0.6
     for classes in (clear, even, lopsided):
         model = build_model({"change": change}, (), classes, AS_OF)
         # the spread is independent of the effects but for their scale, so prior draws are exact either way

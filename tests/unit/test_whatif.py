@@ -18,6 +18,7 @@ from forecast.analysis.conditioning import (
     conditional_curves,
     curves,
     effective_draws,
+    happened,
     look,
     paths_of,
     shifts,
@@ -53,7 +54,7 @@ from forecast.types import years_between
 from forecast.variants import joint, variants_of
 from tests.statistical.test_deal import NUMBERS
 
-TEACHING, SHIPPED = Path("priors/teaching"), Path("priors/ukraine_2025")
+TEACHING, SHIPPED, USMCA = (Path("priors") / x for x in ("teaching", "ukraine_2025", "usmca_review"))
 SETTINGS = RunSettings(paths=400 * 32, draws=400, seed=3)
 
 
@@ -370,7 +371,9 @@ def test_words_and_file_are_read_whatever_is_wrong_with_the_other(tmp_path):
                  "scenarios.B: 'B' is not a name", "title: unknown key; keys here are: scenarios"):  # fmt: skip
         assert line in said
     file.write_text('[scenarios.a]\ndrop = ["verificaton"]\n')
-    said = str(CliRunner().invoke(command, args).exception)
+    said = str(CliRunner().invoke(command, [*args, "--set", "nois=2"]).exception)
+    assert "--force x: nothing that can be forced is called so" in said  # words that could be read are checked too
+    assert "--set nois: no such parameter; did you mean 'noise'?" in said
     assert "--force x: is given twice" in said
     assert "verificaton: no clause or promise is called so; did you mean 'verification'?" in said
 
@@ -385,9 +388,12 @@ def test_scenario_files_and_words_are_read(tmp_path):
     assert a.set == {"promise.binding": True, "oral_worth": 0.5}
     assert a.force == {"us_presidency.2028": "change"}
     assert a.add == (tmp_path / "more.toml",)
-    assert words_to_scenario("w", ["x.y=3"], ["c"], [], ["e=o"]).changes == ("x.y=3", "without c", "e forced to o")
-    with pytest.raises(DealFileError, match=r"write NAME=VALUE(.|\n)*is given twice"):
-        words_to_scenario("w", ["x"], [], [], ["e=o", "e=p"])
+    read, wrong = words_to_scenario("w", ["x.y=3"], ["c"], [], ["e=o"])
+    assert read.changes == ("x.y=3", "without c", "e forced to o")
+    assert not wrong
+    read, wrong = words_to_scenario("w", ["x", "y=2"], [], [], ["e=o", "e=p"])
+    assert read.changes == ("y=2", "e forced to o")
+    assert [line.split(": ")[1].split(",")[0] for line in wrong] == ["write NAME=VALUE", "is given twice"]
     file.write_text("[scenarios.a]\nsett = {}\n")
     with pytest.raises(DealFileError, match="sett"):
         read_scenarios(file)
@@ -603,7 +609,7 @@ def test_classes_and_causes_on_paths_are_those_of_the_kernel():
 def test_what_is_given_must_be_known_and_common_enough(tmp_path):
     for that, says in (("us_presidency.2028=chnge", "comes out as one of change, stays, happens, never"),
                        ("fighting_resumes=at_once", "is written fighting_resumes=happens"),
-                       ("nonsense_xyz_abc=1", "nothing that can be forced is called so")):  # fmt: skip
+                       ("nonsense_xyz_abc=1", "nothing that can be asked about is called so")):  # fmt: skip
         result = CliRunner().invoke(given_command, [str(SHIPPED), "--that", that, "--archive", str(tmp_path / "a")])
         assert says in str(result.exception)
     assert not (tmp_path / "a").exists()
@@ -629,12 +635,36 @@ def test_a_condition_that_contradicts_itself_is_refused():
     for that, says in (
         ({"talks_collapse": "never", "talks_collapse_ukraine": "happens"}, "what never happens cannot come out so"),
         ({"us_presidency.2028": "change", "us_presidency_vote_1": "stays"}, "it comes out but once"),
+        ({"us_withdrawal": "happens", "no_deal": "happens"}, "a path ends but once"),
     ):
         with pytest.raises(DealFileError, match=says):
             asked_of(inputs, that)
     assert len(asked_of(inputs, {"us_presidency.2028": "change", "us_presidency_vote_1": "happens"})) == 2
+    assert len(asked_of(inputs, {"us_withdrawal": "never", "no_deal": "never", "talks_collapse": "never"})) == 3
     with pytest.raises(DealFileError, match=r"(?s)nonsense.*contradict"):
         asked_of(inputs, {"nonsense": "x", "talks_collapse": "never", "talks_collapse_ukraine": "happens"})
+
+
+def test_a_way_of_ending_may_be_given():
+    inputs, draws = load(TEACHING), teaching_draws()
+    program = compile_process(expand(inputs.deal), draws)
+    log = record_paths(program, seed=3, paths=np.arange(400 * 20), replicates=20)
+    withdrawn = log.cause == program.causes.index("north_withdraws")
+    assert 100 < withdrawn.sum() < 2000
+    np.testing.assert_array_equal(happened(program, log, asked_of(inputs, {"north_withdraws": "happens"})), withdrawn)
+    both = asked_of(inputs, {"north_withdraws": "never", "shooting": "happens"})
+    np.testing.assert_array_equal(happened(program, log, both), log.cause == program.causes.index("shooting"))
+    listed = CliRunner().invoke(given_command, [str(TEACHING), "--list"]).output
+    assert "It ends so: The North withdraws" in listed
+    assert "It ends so: Shooting resumes" not in listed  # an event has that name
+
+
+def test_what_rests_on_a_dropped_clause_goes_with_it():
+    inputs = load(USMCA)
+    (variant,) = variants_of(inputs, [Scenario("x", drop=("free_trade",))])
+    assert [c.id for c in expand(inputs.deal).consequences] == ["trade_at_risk"]
+    assert not variant.process.consequences
+    assert "no more of: the amount “Trade in goods under tariffs in breach”" in variant.notes[0]
 
 
 def test_curves_are_those_of_figures_at_each_date():
