@@ -7,7 +7,7 @@ from benchmarks.measure import ROOT
 from benchmarks.results import Figure, Report, Table, digits, recall
 
 PAGE = ROOT / "docs" / "performance.md"
-PARTS = ("compare", "accuracy", "scaling")  # files of benchmarks/results, in the order of the page
+PARTS = ("compare", "accuracy", "scaling", "sweep")  # files of benchmarks/results, in the order of the page
 
 HEAD = """# Performance
 
@@ -18,6 +18,7 @@ $ uv sync --group bench                        # other simulators; without them 
 $ .venv/bin/python -m benchmarks.compare --full
 $ .venv/bin/python -m benchmarks.scaling
 $ .venv/bin/python -m benchmarks.accuracy
+$ .venv/bin/python -m benchmarks.sweep
 $ .venv/bin/python -m benchmarks.write
 ```
 
