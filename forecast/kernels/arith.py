@@ -9,7 +9,7 @@ from decimal import Decimal, localcontext
 
 import numpy as np
 
-from forecast.kernels.jit import allocating_kernel, kernel
+from forecast.kernels.jit import kernel
 
 U = np.uint64
 MASK = U(0xFFFFFFFF)
@@ -205,11 +205,15 @@ def power(x, c):
     return quick_exp(c * quick_log(x))
 
 
-@allocating_kernel
+@kernel
+def exp_each(x, out):
+    """Apply `exp` to every number."""
+    for i in range(x.size):
+        out[i] = exp(x[i])
+
+
 def exp_array(x):
     """Apply `exp` to every entry of an array."""
     out = np.empty(x.size)
-    flat = x.ravel()
-    for i in range(flat.size):
-        out[i] = exp(flat[i])
+    exp_each(np.ascontiguousarray(x, dtype=np.float64).ravel(), out)
     return out.reshape(x.shape)

@@ -29,6 +29,18 @@ NONE = np.uint32(0xFFFFFFFF)  # for the place of a memory
 
 
 @inner
+def above(x):
+    """TINY where that is larger: numba's min and max, which see to NaN, take four times as long."""
+    return x if x > TINY else TINY
+
+
+@inner
+def earlier(a, b):
+    """Smaller of two times."""
+    return a if a < b else b
+
+
+@inner
 def row_of(v, d):
     """Numbers of draw d."""
     return Draw(v.bin_rate[d], v.shape[d], v.scale[d], v.factor[d], v.weight[d], v.discount[d])
@@ -258,10 +270,10 @@ def settle(s, x, w, k, t):
     risk = w.risks[k]
     if s.hazards[k]["kind"] == WEIBULL:
         now = cumulative(s, x, k, t - start_of(s, w, k)) if risk["rate"] > 0.0 else 0.0
-        risk["left"] = max(risk["left"] - risk["mult"] * (now - risk["used"]), TINY)
+        risk["left"] = above(risk["left"] - risk["mult"] * (now - risk["used"]))
         risk["used"] = now
     else:
-        risk["left"] = max(risk["left"] - risk["mult"] * risk["rate"] * (t - risk["used"]), TINY)
+        risk["left"] = above(risk["left"] - risk["mult"] * risk["rate"] * (t - risk["used"]))
         risk["used"] = t
 
 
@@ -275,11 +287,12 @@ def aim(s, x, w, k, t):
         fire = np.inf
         if rate > 0.0 and target <= risk["most"]:  # otherwise it doesn't within the horizon
             age = x.scale[k] * power(target, 1.0 / x.shape[k])
-            fire = max(start_of(s, w, k) + age, t)
+            fire = start_of(s, w, k) + age
+            fire = fire if fire > t else t
         w.next[k] = fire
     else:
         fire = t + risk["left"] / (risk["mult"] * risk["rate"])  # infinite at rate 0, as what is left never is 0
-        w.next[k] = min(fire, risk["bin_end"])
+        w.next[k] = earlier(fire, risk["bin_end"])
 
 
 @inner
@@ -411,7 +424,7 @@ def begin(s, x, w, d, r, seed):
         left = w.left[k]
         fire = left / (risk["mult"] * risk["rate"])
         risk["left"] = left
-        w.next[k] = min(fire, risk["bin_end"])
+        w.next[k] = earlier(fire, risk["bin_end"])
     for j in range(s.weibull.size):
         aim(s, x, w, s.weibull[j], 0.0)
     for m in range(w.meter_total.size):
@@ -457,9 +470,9 @@ def spread(s, x, w, e, t, flags):
         state = (risk["state"] | reader["set"]) & reader["keep"]
         m = remembered(s, x, w, k, reader["memo"] + state, flags)
         rate = risk["rate"]
-        left = max(risk["left"] - risk["mult"] * rate * (t - risk["used"]), TINY)
+        left = above(risk["left"] - risk["mult"] * rate * (t - risk["used"]))
         fire = t + left / (m * rate)
-        w.next[k] = min(fire, risk["bin_end"])
+        w.next[k] = earlier(fire, risk["bin_end"])
         risk["state"], risk["mult"], risk["used"], risk["left"] = state, m, t, left
 
 
@@ -559,41 +572,43 @@ def run_path(s, x, w, g, tally, path_log, d, r, seed):
     outcome = np.int64(class_now(s, w, flags, classes))
     tally.outcome[0, outcome] += 1
     meter(s, x, w, tally, 0.0, 0, flags, False)
-    k, t_haz = first_hazard(w.next, w.next_bits)
     a, t_aged = first_due(w.due)
+    k, t_haz, moved = 0, 0.0, True
     while cause < 0:
-        limit = min(t_haz, horizon)
+        if moved:
+            k, t_haz = first_hazard(w.next, w.next_bits)
+        limit = earlier(t_haz, horizon)
         entry = s.calendar[p]
-        t, event = entry["time"], entry["event"]
+        t, event, i = entry["time"], np.int64(entry["event"]), np.int64(-1)
         if t_aged <= limit and (t_aged < t or (t_aged == t and s.aged[a]["event"] < event)):  # at an age of a clock
-            t, event = t_aged, s.aged[a]["event"]
+            t, event = t_aged, np.int64(s.aged[a]["event"])
             w.due[a] = np.inf
             a, t_aged = first_due(w.due)
-            at = odds_now(s, x, w, event, flags)
-            if at < 0:
-                continue
-            e = n_haz + choose(s, w, d, r, event, at, seed)
-            i = slot(g, t)
         elif t <= limit:  # on a date
+            i = np.int64(g.calendar[p])
             p += 1
-            at = odds_now(s, x, w, event, flags)
-            if at < 0:
-                continue
-            e = n_haz + choose(s, w, d, r, event, at, seed)
-            i = np.int64(g.calendar[p - 1])
         elif t_haz > horizon:
             break
         elif t_haz == w.risks[k]["bin_end"]:
             end_bin(s, x, w, k)
-            k, t_haz = first_hazard(w.next, w.next_bits)
+            moved = True
             continue
         else:
-            t, e = t_haz, k
+            t, event = t_haz, np.int64(-1)
+        if event >= 0:
+            at = odds_now(s, x, w, event, flags)
+            if at < 0:
+                moved = False
+                continue
+            e = n_haz + choose(s, w, d, r, event, at, seed)
+        else:
+            e = k
             if s.hazards[k]["kind"] == WEIBULL:
                 settle(s, x, w, k, t)
             else:
                 w.risks[k]["used"] = t
             draw_again(s, w, d, r, k, seed)
+        if i < 0:
             i = slot(g, t)
         if steps < path_log.time.size:
             path_log.time[steps], path_log.event[steps] = t, e
@@ -606,6 +621,7 @@ def run_path(s, x, w, g, tally, path_log, d, r, seed):
         before = flags
         flags = (flags | effect["set"]) & ~effect["clear"]
         changed = flags ^ before
+        moved = changed != ZERO
         if cause >= 0:
             tally.cause[i, cause] += 1
         else:
@@ -614,11 +630,9 @@ def run_path(s, x, w, g, tally, path_log, d, r, seed):
                 classes = (classes | effect["class_set"]) & effect["class_keep"]
             if effect["own"] < effect["reader_end"] or (effect["stop"] | effect["start"]) != ZERO:
                 restart(s, x, w, e, t, flags)
+                moved = True
                 if (effect["stop"] | effect["start"]) != ZERO:
                     a, t_aged = first_due(w.due)
-                k, t_haz = first_hazard(w.next, w.next_bits)
-            elif changed != ZERO:
-                k, t_haz = first_hazard(w.next, w.next_bits)
         if changed != ZERO:
             count_state(s, tally, e, i, before, flags)
         if whole["lumps"] != 0:
