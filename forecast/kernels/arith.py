@@ -8,6 +8,7 @@ import math
 from decimal import Decimal, localcontext
 
 import numpy as np
+import numpy.typing as npt
 
 from forecast.kernels.jit import kernel
 
@@ -212,7 +213,7 @@ def exp_each(x, out):
         out[i] = exp(x[i])
 
 
-def exp_array(x):
+def exp_array(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Apply `exp` to every entry of an array."""
     out = np.empty(x.size)
     exp_each(np.ascontiguousarray(x, dtype=np.float64).ravel(), out)
