@@ -2,21 +2,17 @@
 
 import resource
 import sys
-from pathlib import Path
 
 import numpy as np
 
+from benchmarks.measure import memory
 from benchmarks.problem import HORIZON, MONTHS, N_DRAW, deal_like
 from forecast.simulate import simulate
 
 
 def peak() -> int:
     """Largest resident memory so far, bytes. `getrusage` would give the parent's, where that is larger."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    (line,) = [x for x in status.read_text().splitlines() if x.startswith("VmHWM")]
-    return int(line.split()[1]) * 1024
+    return memory("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def main() -> None:

@@ -40,6 +40,15 @@ def cpu() -> float:
     return time.process_time() + children.ru_utime + children.ru_stime
 
 
+def memory(what: str) -> int:
+    """Bytes that this process holds now (VmRSS), or has held at most (VmHWM); 0 where that can't be told."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return 0
+    (line,) = [x for x in status.read_text().splitlines() if x.startswith(f"{what}:")]
+    return int(line.split()[1]) * 1024
+
+
 def spent(work: Callable[[], object], clock: Callable[[], float] = cpu) -> float:
     """Seconds that some work takes."""
     start = clock()

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import xarray as xr
 
-from benchmarks.measure import ROOT, with_one_thread
+from benchmarks.measure import ROOT, memory, with_one_thread
 from benchmarks.results import Figure, Report, Table, at_least, at_most, keep, machine, show
 from flows.sweep import sweep_as_flow
 from forecast.analysis.design import Design, parse_grid
@@ -45,22 +45,13 @@ class Watch:
         """Note when how many cells were done."""
         if stage == "sweep" and done:
             self.clock.append(time.perf_counter())
-            self.memory.append(resident())
+            self.memory.append(memory("VmRSS"))
             self.done.append(done)
 
     @property
     def a_cell(self) -> float:
         """Seconds a cell, by the clock."""
         return (self.clock[-1] - self.clock[0]) / (self.done[-1] - self.done[0])
-
-
-def resident() -> int:
-    """Resident memory now, bytes; 0 where it can't be told."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return 0
-    (line,) = [x for x in status.read_text().splitlines() if x.startswith("VmRSS")]
-    return int(line.split()[1]) * 1024
 
 
 def grid_of(cells: int) -> Design:
@@ -140,15 +131,15 @@ def tables(sweeps: dict[str, Watch], paths: dict[int, float], design: Design) ->
         "was finished to the last. Ratios of a sweep with threads are against the same paths by themselves, in the "
         "same process."
     )
-    memory = sweeps["1 thread"].memory
-    growth = memory[-1] / memory[1] if memory[1] else 1.0
-    held = [
-        Figure("after the second cell", memory[1] / 1e6, "MB"),
-        Figure(f"after cell {cells}", memory[-1] / 1e6, "MB", growth, **at_most(growth, SLACK)),
+    held = sweeps["1 thread"].memory
+    growth = held[-1] / held[1] if held[1] else 1.0
+    rows_held = [
+        Figure("after the second cell", held[1] / 1e6, "MB"),
+        Figure(f"after cell {cells}", held[-1] / 1e6, "MB", growth, **at_most(growth, SLACK)),
     ]
     return [
         Table("A sweep of the shipped deal", intro, rows),
-        Table("Memory of a sweep", "Resident, 1 thread.", held, "× second"),
+        Table("Memory of a sweep", "Resident, 1 thread.", rows_held, "× second"),
     ]
 
 

@@ -228,7 +228,8 @@ def _that(source: "Inputs | str", that: tuple[str, ...], archive: Path) -> dict[
     asked, problems = pairs_of("--that", that, "us_presidency.2028=change")
     if problems:
         try:
-            asked_of(inputs_of(source, archive), asked) if asked else None
+            if asked:
+                asked_of(inputs_of(source, archive), asked)
         except DealFileError as err:
             problems += str(err).splitlines()
         raise DealFileError("\n".join(problems))

@@ -196,10 +196,9 @@ def _contradictions(inputs: Inputs, asked: Asked) -> Iterator[str]:
     once = {s.id for s in expand(inputs.deal).scheduled if not s.every and not s.at_age and len(s.dates) == 1}
     for (a, x), (b, y) in combinations(asked, 2):
         pair = f"--that {a.name}={x} and --that {b.name}={y}"
-        if a.cause and b.cause and x == y == HAPPENS:
-            yield f"{pair}: contradict each other: a path ends but once"
-            continue
         if a.cause or b.cause:
+            if a.cause and b.cause and x == y == HAPPENS:
+                yield f"{pair}: contradict each other: a path ends but once"
             continue
         never = (x == NEVER and set(b.events) <= set(a.events)) or (y == NEVER and set(a.events) <= set(b.events))
         if never and x != y:

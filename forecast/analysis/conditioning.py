@@ -82,16 +82,18 @@ def happened(program: Program, log: PathLog, that: Sequence[tuple[Target, str]])
     for target, outcome in that:
         if target.cause:
             some = log.cause == program.causes.index(target.cause)
-            result &= ~some if outcome == NEVER else some
-            continue
-        ids = [f.event for f in program.firings]
-        meant = [i for i, f in enumerate(program.firings) if f.event in target.events
-                 and outcome in (HAPPENS, NEVER, f.branch)]  # fmt: skip
-        if not set(target.events) & set(ids):
-            raise AssertionError(f"{target.name}: has no events in this process")
-        some = np.isin(log.firing, meant).any(axis=1)
+        else:
+            some = np.isin(log.firing, _meant(program, target, outcome)).any(axis=1)
         result &= ~some if outcome == NEVER else some
     return result
+
+
+def _meant(program: Program, target: Target, outcome: str) -> list[int]:
+    """Firings by which a target comes out so."""
+    own = [(i, f.branch) for i, f in enumerate(program.firings) if f.event in target.events]
+    if not own:
+        raise AssertionError(f"{target.name}: has no events in this process")
+    return [i for i, branch in own if outcome in (HAPPENS, NEVER, branch)]
 
 
 def flags_at(program: Program, log: PathLog, times: Sequence[float]) -> U64:

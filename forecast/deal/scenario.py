@@ -247,13 +247,12 @@ def _why_not(file: DealFile, name: str) -> str:
 def _goes_with(file: DealFile, name: str) -> Iterator[str]:
     """Say what a dropped clause takes with it."""
     gone: list[str] = []
+    own = names_of(name)
     if name == VERIFICATION:
         v = file.verification
-        flags = {"verification_refused"}
         gone += [f"the inspection of {', '.join(v.clauses)}"] if v else []
         causes = {v.cause} if v else set()
     else:
-        flags = {f"{name}_{x}" for x in ("defaulted", "fulfilled", "late")}
         worth = [p.name for p in file.parties.values() if name in p.values]
         gone += [f"its worth to {', '.join(worth)}"] if worth else []
         gone += [f"the market {i}" for i, m in file.markets.items() if m.during == name]
@@ -261,17 +260,15 @@ def _goes_with(file: DealFile, name: str) -> Iterator[str]:
             gone.append("its inspection")
         obligations: list[tuple[str, Obligation]] = [*file.clauses.items(), *file.promises.items()]
         causes = {o.cause for i, o in obligations if i == name}
-    amounts = [a.label for a in file.consequences.values() if not names_of(name).isdisjoint((*(a.when or ()), a.event))]
+    amounts = [a.label for a in file.consequences.values() if not own.isdisjoint((*(a.when or ()), a.event))]
     gone += [f"the amount “{label}”" for label in amounts]
-    moves = sum(c.when.removeprefix("not ") in flags for c in file.cascades)
+    moves = sum(c.when.removeprefix("not ") in own for c in file.cascades)
     moved = sum(name in c.on for c in file.cascades)
     gone += [f"what it sets off ({_counted(moves)})"] if moves else []
     gone += [f"what acts on it ({_counted(moved)})"] if moved else []
     others = _causes_of_others(file, name)
     gone += [f"the cause {c}, whose chance becomes 0" for c in sorted(causes - others)]
-    gone += [
-        f"the headline “{h.label}” with it" for h in file.headline if h.cause in causes - others or h.state in flags
-    ]
+    gone += [f"the headline “{h.label}” with it" for h in file.headline if h.cause in causes - others or h.state in own]
     if gone:
         yield f"without {name} there is no more of: {'; '.join(gone)}"
 

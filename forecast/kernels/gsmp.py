@@ -30,7 +30,7 @@ NONE = np.uint32(0xFFFFFFFF)  # for the place of a memory
 
 @inner
 def above(x):
-    """TINY where that is larger: numba's min and max, which see to NaN, take four times as long."""
+    """TINY where that is larger; numba's min and max see to NaN too, which takes longer."""
     return x if x > TINY else TINY
 
 

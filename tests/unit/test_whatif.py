@@ -31,6 +31,7 @@ from forecast.cli_whatif import whatif as command
 from forecast.conditions import Source, _given, asked_of
 from forecast.coordinates import DIMS, _luck, coordinates_of, deal_out, sobol_points
 from forecast.deal.expand import expand
+from forecast.deal.parts import names_of
 from forecast.deal.scenario import Scenario, read_scenarios, words_to_scenario
 from forecast.deal.spec import Process
 from forecast.deal.targets import Target, targets_of
@@ -665,6 +666,15 @@ def test_what_rests_on_a_dropped_clause_goes_with_it():
     assert [c.id for c in expand(inputs.deal).consequences] == ["trade_at_risk"]
     assert not variant.process.consequences
     assert "no more of: the amount “Trade in goods under tariffs in breach”" in variant.notes[0]
+
+
+@pytest.mark.parametrize("deal", [TEACHING, SHIPPED, USMCA], ids=lambda d: d.name)
+def test_what_goes_with_a_dropped_clause_has_all_the_names_that_it_has(deal):
+    inputs = load(deal)
+    file, process = inputs.deal.file, expand(inputs.deal)
+    there = [x.id for x in (*process.flags, *process.hazards, *process.scheduled)]
+    for id_ in (*file.clauses, *file.promises, "verification"):
+        assert {name for name in there if name.startswith(f"{id_}_")} <= names_of(id_)
 
 
 def test_curves_are_those_of_figures_at_each_date():
