@@ -31,7 +31,7 @@ from forecast.cli_whatif import whatif as command
 from forecast.conditions import Source, _given, asked_of
 from forecast.coordinates import DIMS, _luck, coordinates_of, deal_out, sobol_points
 from forecast.deal.expand import expand
-from forecast.deal.parts import names_of
+from forecast.deal.parts import left_out, names_of
 from forecast.deal.scenario import Scenario, read_scenarios, words_to_scenario
 from forecast.deal.spec import Process
 from forecast.deal.targets import Target, targets_of
@@ -631,6 +631,13 @@ def test_what_is_given_must_be_known_and_common_enough(tmp_path):
         _given(one, asked_of(inputs, {"south": "accepts"}), {"south": "accepts"}, settings, lambda *_: None)
 
 
+def test_conditions_are_read_whatever_is_wrong_with_others(tmp_path):
+    args = [str(SHIPPED), "--that", "signing", "--that", "us_presidency.2028=chnge", "--archive", str(tmp_path / "a")]
+    said = str(CliRunner().invoke(given_command, args).exception)
+    assert "--that 'signing': write NAME=VALUE" in said
+    assert "comes out as one of change, stays, happens, never" in said
+
+
 def test_a_condition_that_contradicts_itself_is_refused():
     inputs = load(SHIPPED)
     for that, says in (
@@ -666,6 +673,19 @@ def test_what_rests_on_a_dropped_clause_goes_with_it():
     assert [c.id for c in expand(inputs.deal).consequences] == ["trade_at_risk"]
     assert not variant.process.consequences
     assert "no more of: the amount “Trade in goods under tariffs in breach”" in variant.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "gone"),
+    [
+        ({}, False),
+        ({"verification.agreed": False}, True),
+        ({"clauses.kaliningrad.included": False}, False),
+        ({f"clauses.{c}.included": False for c in ("kaliningrad", "transnistria", "export_limits")}, True),
+    ],
+)
+def test_inspections_are_left_out_if_not_agreed_or_if_there_is_nothing_to_inspect(changes, gone):
+    assert ("verification_refused" in left_out(load(SHIPPED, changes).deal.file)) == gone
 
 
 @pytest.mark.parametrize("deal", [TEACHING, SHIPPED, USMCA], ids=lambda d: d.name)
