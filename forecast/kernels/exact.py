@@ -3,13 +3,15 @@
 Uniformisation (Jensen 1953): with q no smaller than any rate of leaving a state, e^(Qt) is a Poisson(qt) mixture of
 powers of the chain 1 + Q/q. Only positive terms are added, so that rare states keep their relative accuracy. A
 piece of time of at most `MEAN` jumps has one set of terms, of each of which only what is read off the states
-is kept; every time of the grid in the piece is another mixture of these. Integrals are mixtures too, with the weights
+is kept; every time of the grid in the piece is another mixture of these. Where the grid has few times, pieces end at
+them instead, and only the states at their ends are read. Integrals are mixtures too, with the weights
 
     I_n(s) = ∫₀ˢ e^(−δv) Poisson(n; qv) dv,    I_(n−1) = I_n (1 + δ/q) + e^(−δs) Poisson(n; qs) / q.
 
 What is read off a path that has ended never changes again, so that its mass need not be moved any more: it is added
-to what is read. Several draws go side by side, as lanes: the last axis of every array of theirs, so that vector units
-work on them together. They share q, as they share the graph and their rates are alike.
+to what is read, by the rates of ending and the time spent in each state. Several draws go side by side, as lanes: the
+last axis of every array of theirs, so that vector units work on them together. They share q, as they share the graph
+and their rates are alike.
 """
 
 from typing import Any, NamedTuple
@@ -30,6 +32,7 @@ MEAN = 64.0  # jumps a piece at most, on average
 MOST = 160  # terms a piece at most: enough for a Poisson variable of mean `MEAN`
 TAIL = 1e-13  # Poisson probabilities that are left out
 SLOWEST = 1e-3  # least q a year, where nothing moves
+FEW = 2  # times of the grid for each piece of `MEAN` jumps, at most, for which pieces end at them
 STEADY = 10.0  # least q in units of the discount, so that the recursion of I_n stays tame
 
 
@@ -106,7 +109,10 @@ class Scratch(NamedTuple):
     taken: F64  # (source, lane)
     seen: F64  # (term, read × lane)
     total: F64  # (1, read × lane)
-    ended: F64  # (2, read × lane) read off the paths that have ended: in the term at hand; at the end of the piece
+    ended: (
+        F64  # (2, read × lane) read off the paths that have ended: by the term at hand, or by the start of the stretch
+    )
+    # where pieces end at the times of the grid; at the end of the piece
     rate: F64  # (term × meter, lane) of what accrues, a year
     worth: F64  # (meter, lane) accrued by the start of the piece, discounted to time 0
     amount: F64  # (meter, lane)
@@ -179,6 +185,21 @@ def add_product(table, i, a, j, b, k):
     """Add the product of two rows to a row."""
     for z in range(table.shape[1]):
         table[i, z] += a[j, z] * b[k, z]
+
+
+@inner
+def add_products(table, i, a, j, k, b, m, n):
+    """Add the products of rows j and m, and of rows k and n, of two tables to a row."""
+    for z in range(table.shape[1]):
+        table[i, z] += a[j, z] * b[m, z] + a[k, z] * b[n, z]
+
+
+@inner
+def add_twice(table, factor, other, part, x, i):
+    """Add row i of x, times a number each, to that row of two tables."""
+    for z in range(x.shape[1]):
+        table[i, z] += factor * x[i, z]
+        other[i, z] += part * x[i, z]
 
 
 @inner
@@ -273,6 +294,28 @@ def read(p, w, g, x, n):
 
 
 @inner
+def read_end(p, w, g, q, x):
+    """Write into `total` what is read off the states, x, and off what has ended since the stretch began."""
+    copy(w.total, 0, w.ended, 0)
+    add_leaks(p, w, g, q, w.total)
+    for i in range(g["active"], g["active_end"]):
+        node = p.nodes[p.actives[i]["node"]]
+        for j in range(node["read"], node["read_end"]):
+            add_part(w.total, 0, p.reads[j], x, i - g["active"])
+
+
+@inner
+def add_leaks(p, w, g, q, table):
+    """Add what has ended since the stretch began, by the time spent in each state."""
+    lanes = w.spent.shape[1]
+    for i in range(g["outlet"], g["outlet_end"]):
+        o, at = p.outlets[i], i - g["outlet"]
+        first = np.int64(o["read"]) * lanes
+        for z in range(lanes):
+            table[0, first + z] += q * w.leak[at, z] * w.spent[o["source"], z]
+
+
+@inner
 def accrue(p, w, g, q, x, n, n_meter):
     """Write what accrues a year in the nth term, x, of a graph."""
     for m in range(n_meter):
@@ -294,13 +337,18 @@ def advance(p, w, g, x, y):
         a, at = p.actives[i], i - g["active"]
         for z in range(x.shape[1]):
             y[at, z] = w.stay[at, z] * x[at, z]
-        for j in range(a["move"], a["move_end"]):
+        j, last = np.int64(a["move"]), np.int64(a["move_end"])
+        while j + 1 < last:  # two at a time: half as often is y read and written
+            m, n = p.moves[j], p.moves[j + 1]
+            add_products(y, at, w.step, m["rate"], n["rate"], x, m["source"], n["source"])
+            j += 2
+        if j < last:
             add_product(y, at, w.step, p.moves[j]["rate"], x, p.moves[j]["source"])
 
 
 @inner
-def run_terms(p, w, g, q, length, n_meter):
-    """Make the terms of a piece; leave the mass at its end in `end`, add the time spent in each state."""
+def run_terms(p, w, g, q, length, n_meter, reading):
+    """Make the terms of a piece, and read each; leave the mass at its end in `x`, add the time spent in each state."""
     n_active = np.int64(g["active_end"] - g["active"])
     n_terms = poisson(q * length, w.weight)
     later = 0.0
@@ -311,14 +359,17 @@ def run_terms(p, w, g, q, length, n_meter):
     clear(w.ended, 1)
     x, y = w.x, w.y
     for n in range(n_terms):
-        read(p, w, g, x, n)
+        if reading:
+            read(p, w, g, x, n)
         accrue(p, w, g, q, x, n, n_meter)
         for i in range(n_active):
-            add(w.end, i, x, i, w.weight[n])
-            add(w.spent, i, x, i, w.later[n])
+            add_twice(w.end, w.weight[n], w.spent, w.later[n], x, i)
         advance(p, w, g, x, y)
         x, y = y, x
-    copy(w.ended, 0, w.ended, 1)
+    for i in range(n_active):
+        copy(w.x, i, w.end, i)
+    if reading:
+        copy(w.ended, 0, w.ended, 1)
 
 
 @inner
@@ -341,14 +392,19 @@ def add_up(w, n_terms, q, s, t, discount):
 
 
 @inner
-def show(w, s, t, q, discount, i, out):
-    """Write what is read off a time s after the start t of the piece, which is time i of the grid."""
-    n_meter, lanes = discount.shape
+def mix(w, s, q):
+    """Write into `total` what is read a time s after the start of the piece; return the number of terms."""
     n_terms = poisson(q * s, w.weight)
     fill(w.total, 0.0)
     for n in range(n_terms):
         add(w.total, 0, w.seen, n, w.weight[n])
-    add_up(w, n_terms, q, s, t, discount)
+    return n_terms
+
+
+@inner
+def show(w, i, out):
+    """Enter `total`, and what the meters have accrued, as the results of time i of the grid."""
+    n_meter, lanes = w.worth.shape
     for z in range(lanes):
         d = out.draw[z]
         for f in range(out.column.size):
@@ -362,28 +418,63 @@ def show(w, s, t, q, discount, i, out):
 
 
 @inner
-def flow(p, w, stretch, rate, discount, out):
-    """Carry the mass from the start of a stretch to its end; write what is seen at the times of the grid."""
-    g = p.graphs[stretch["graph"]]
+def pass_pieces(p, w, g, q, start, end, discount):
+    """Carry the mass from `start` to `end` in as few pieces as will do."""
+    pieces = np.int64(np.ceil(q * (end - start) / MEAN))
+    for piece in range(pieces):
+        step = (end - start) / pieces
+        run_terms(p, w, g, q, step, discount.shape[0], False)
+        add_up(w, poisson(q * step, w.weight), q, step, start + (end - start) * (piece / pieces), discount)
+        for m in range(discount.shape[0]):
+            add(w.worth, m, w.amount, m, 1.0)
+
+
+@inner
+def flow_to_times(p, w, g, q, stretch, discount, out):
+    """Carry the mass to each time of the grid, read it off there, and carry it to the end of a stretch."""
+    t = stretch["start"]
+    for i in range(stretch["grid"], stretch["grid_end"]):
+        goal = min(max(p.grid[i], t), stretch["end"])
+        pass_pieces(p, w, g, q, t, goal, discount)
+        t = goal
+        read_end(p, w, g, q, w.x)
+        fill(w.amount, 0.0)
+        show(w, i, out)
+    pass_pieces(p, w, g, q, t, stretch["end"], discount)
+    add_leaks(p, w, g, q, w.ended)
+
+
+@inner
+def flow_over_times(p, w, g, q, stretch, pieces, discount, out):
+    """Carry the mass from the start of a stretch to its end, and read every term for the times of the grid."""
     start, length = stretch["start"], stretch["end"] - stretch["start"]
-    q = prepare(p, w, g, rate, discount)
-    pieces = max(np.int64(np.ceil(q * length / MEAN)), 1)
-    step = length / pieces
-    for i in range(g["active"], g["active_end"]):
-        copy(w.x, i - g["active"], w.mass, p.actives[i]["node"])
-    fill(w.spent, 0.0)
-    at = np.int64(stretch["grid"])
+    step, at = length / pieces, np.int64(stretch["grid"])
     for piece in range(pieces):
         t = start + length * (piece / pieces)
-        run_terms(p, w, g, q, step, discount.shape[0])
+        run_terms(p, w, g, q, step, discount.shape[0], True)
         while at < stretch["grid_end"] and (p.grid[at] < t + step or piece + 1 == pieces):
-            show(w, min(max(p.grid[at] - t, 0.0), step), t, q, discount, at, out)
+            s = min(max(p.grid[at] - t, 0.0), step)
+            add_up(w, mix(w, s, q), q, s, t, discount)
+            show(w, at, out)
             at += 1
         add_up(w, poisson(q * step, w.weight), q, step, t, discount)
         for m in range(discount.shape[0]):
             add(w.worth, m, w.amount, m, 1.0)
-        for i in range(g["active_end"] - g["active"]):
-            copy(w.x, i, w.end, i)
+
+
+@inner
+def flow(p, w, stretch, rate, discount, out):
+    """Carry the mass from the start of a stretch to its end; write what is seen at the times of the grid."""
+    g = p.graphs[stretch["graph"]]
+    q = prepare(p, w, g, rate, discount)
+    pieces = max(np.int64(np.ceil(q * (stretch["end"] - stretch["start"]) / MEAN)), 1)
+    for i in range(g["active"], g["active_end"]):
+        copy(w.x, i - g["active"], w.mass, p.actives[i]["node"])
+    fill(w.spent, 0.0)
+    if stretch["grid_end"] - stretch["grid"] <= FEW * pieces:
+        flow_to_times(p, w, g, q, stretch, discount, out)
+    else:
+        flow_over_times(p, w, g, q, stretch, pieces, discount, out)
     for i in range(g["active"], g["active_end"]):
         copy(w.mass, p.actives[i]["node"], w.x, i - g["active"])
     for j in range(g["fire"], g["fire_end"]):

@@ -34,19 +34,25 @@ def small(program: Program, grid: F64) -> Planned | None:
 def work_of(program: Program, planned: Planned) -> float:
     """Estimate the multiplications and additions that the solver needs for a typical draw."""
     p, n_read, n_meter = planned.plan, planned.reads, len(program.structure.meters)
-    step = p.stretches["end"] - p.stretches["start"]
+    step, times = p.stretches["end"] - p.stretches["start"], _sizes(p.stretches, "grid")
     jumps = _leaving(program, planned)[p.stretches["graph"]] * step
     pieces = np.ceil(jumps / layout.MEAN).clip(1.0)
+    ends = times <= layout.FEW * pieces  # pieces end at the times of the grid, and only there is anything read
+    pieces = np.where(ends, pieces + times, pieces)
     terms = TERMS + jumps / pieces + 7.5 * np.sqrt(jumps / pieces)
     states, leaks, fires = (_sizes(p.graphs, name) for name in ("active", "outlet", "fire"))
-    reads = (_sizes(p.nodes, "read") + _sizes(p.nodes, "flow"))[p.actives["node"]]
-    term = np.add.reduceat(4.0 + _sizes(p.actives, "move") + reads, p.graphs["active"])
-    term += leaks + _sizes(p.graphs, "lump") + 2.0 * n_read
+    reads = np.add.reduceat(_sizes(p.nodes, "read")[p.actives["node"]], p.graphs["active"]) + leaks
+    term = np.add.reduceat(
+        4.0 + _sizes(p.actives, "move") + _sizes(p.nodes, "flow")[p.actives["node"]], p.graphs["active"]
+    )
+    term += _sizes(p.graphs, "lump")
     begin = fires + 2.0 * states + leaks + len(planned.rates)
-    show = terms * (0.3 * n_read + 5.0 * n_meter) + 10.0 * len(planned.columns) + 60.0 * n_meter
-    stretches = pieces * terms * term[p.stretches["graph"]] + begin[p.stretches["graph"]]
+    term, begin, reads = (of_graph[p.stretches["graph"]] for of_graph in (term, begin, reads + 2.0 * n_read))
+    mix = terms * (0.3 * n_read + 5.0 * n_meter) + 10.0 * len(planned.columns) + 60.0 * n_meter
+    show = times * np.where(ends, reads + mix, mix)
+    stretches = pieces * terms * (term + np.where(ends, 0.0, reads)) + begin + show
     handovers = 3.0 + _sizes(p.handovers, "read") + 10.0 * _sizes(p.handovers, "pay")
-    return float((stretches + _sizes(p.stretches, "grid") * show).sum() + handovers.sum())
+    return float(stretches.sum() + handovers.sum())
 
 
 def _leaving(program: Program, planned: Planned) -> F64:

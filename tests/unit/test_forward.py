@@ -184,6 +184,21 @@ def test_amounts_and_firings_are_what_the_simulation_averages(kind, seed):
         assert (off <= 4 * error + 2 / (groups * replicates)).all()
 
 
+@pytest.mark.parametrize(
+    ("kind", "seed"), [("markov", 1000), ("restarts", 101000), ("softmax", 110000), ("late_clock", 123000)]
+)
+def test_few_times_are_read_as_among_many(kind, seed):
+    """Where the grid has few times the mass is carried to each of them; among many it is mixed from terms."""
+    process, draws = generate(kind, seed, n_draw=3)
+    program = compile_process(process, draws)
+    many = np.linspace(0.0, program.horizon, 101)
+    few = np.array([0, 37, 100])
+    dense, sparse = exact_forecasts(program, many), exact_forecasts(program, many[few])
+    for name in (*KINDS, "consequence"):
+        np.testing.assert_allclose(getattr(sparse, name), getattr(dense, name)[:, few], rtol=1e-10, atol=1e-13)
+    np.testing.assert_allclose(sparse.fired, dense.fired, rtol=1e-10, atol=1e-13)
+
+
 # ---- the same for everyone; and what is refused --------------------------------------------------
 
 
