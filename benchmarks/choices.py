@@ -1,4 +1,4 @@
-"""Why the constants of `forecast.estimate` are what they are: their neighbours."""
+"""Why the constants of weighted paths are what they are: their neighbours."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,10 +9,11 @@ import numpy as np
 from benchmarks.results import Figure, Table
 from benchmarks.scenarios import SHIPPED, benchmark, headlines, shipped
 from benchmarks.variance import PLAIN, WEIGHED, Counted, Effort, middle, repeated, times_as_long
-from forecast import estimate as estimator
+from forecast import coordinates, estimate
 from forecast.types import F64
 
 TRIED = {"GROUPS": (2, 4, 8), "DIMS": (16, 32, 48, 64), "CANDIDATES": (2.0, 4.0, 8.0, 16.0, 32.0)}
+HOME = {"GROUPS": estimate, "DIMS": coordinates, "CANDIDATES": estimate}  # module of each constant
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,13 @@ def table(effort: Effort) -> Table:
         f"well enough. The deal-like problem has 32 coordinates, {SHIPPED} has 54. Candidates matter to "
         "Weibull causes only."
     )
-    return Table("The constants of forecast.estimate", intro, figures, "× chosen")
+    return Table("The constants of weighted paths", intro, figures, "× chosen")
 
 
 def _figure(name: str, value: float, ours: Chosen, deal: Chosen, effort: Effort) -> Figure:
     (better, slower), (better_deal, slower_deal) = (_with(c, {name: value}, effort) for c in (ours, deal))
     weibull = [a.label.startswith("withdrawal") for a in ours.base.asked]
-    mark = " (chosen)" if value == getattr(estimator, name) else ""
+    mark = " (chosen)" if value == getattr(HOME[name], name) else ""
     note = (
         f"Weibull cause {middle(better[weibull]) / (slower * ours.slower):.1f}; on the shipped deal "
         f"{middle(better_deal / deal.better) / slower_deal:.2f} of the chosen"
@@ -78,11 +79,11 @@ def _better(base: Counted, effort: Effort) -> F64:
 @contextmanager
 def _set(values: dict[str, float]) -> Iterator[None]:
     """Set constants for a while."""
-    before = {name: getattr(estimator, name) for name in values}
+    before = {name: getattr(HOME[name], name) for name in values}
     for name, value in values.items():
-        setattr(estimator, name, value)
+        setattr(HOME[name], name, value)
     try:
         yield
     finally:
         for name, value in before.items():
-            setattr(estimator, name, value)
+            setattr(HOME[name], name, value)

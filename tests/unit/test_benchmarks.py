@@ -5,7 +5,7 @@ from importlib import import_module
 import numpy as np
 import pytest
 
-from benchmarks import limit, results, trivial, write
+from benchmarks import choices, compare, limit, results, trivial, write
 from benchmarks.measure import apart
 from benchmarks.peers import expm, numpy_deal, numpy_deal_plain, numpy_flags, numpy_flags_plain, numpy_table
 from benchmarks.peers.reading import chain_of
@@ -94,3 +94,17 @@ def test_a_missed_target_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(write, "recall", lambda name: report if name == "compare" else None)
     assert "| speed | 1.00 µs | 2.00 | ≥ 10 | **no** |" in write.page()
     assert "0 of 1 met; not met: speed" in write.page()
+
+
+def test_constants_that_are_tried_are_the_engines() -> None:
+    for name, values in choices.TRIED.items():
+        chosen = getattr(choices.HOME[name], name)
+        assert chosen in values
+        with choices._set({name: values[0] + 1}):
+            assert getattr(choices.HOME[name], name) == values[0] + 1
+        assert getattr(choices.HOME[name], name) == chosen
+
+
+def test_the_engine_solves_the_markov_problem() -> None:
+    effort = compare.Effort.of(quick=True)
+    assert compare.Engine.of(effort).paths == effort.draws * 256
