@@ -109,10 +109,9 @@ class Scratch(NamedTuple):
     taken: F64  # (source, lane)
     seen: F64  # (term, read × lane)
     total: F64  # (1, read × lane)
-    ended: (
-        F64  # (2, read × lane) read off the paths that have ended: by the term at hand, or by the start of the stretch
-    )
-    # where pieces end at the times of the grid; at the end of the piece
+    # (2, read × lane) read off the paths that have ended: by the term at hand, or by the start of the stretch where
+    # pieces end at the times of the grid; at the end of the piece
+    ended: F64
     rate: F64  # (term × meter, lane) of what accrues, a year
     worth: F64  # (meter, lane) accrued by the start of the piece, discounted to time 0
     amount: F64  # (meter, lane)
@@ -280,13 +279,19 @@ def prepare(p, w, g, rate, discount):
 
 
 @inner
-def read(p, w, g, x, n):
-    """Write what is read off the nth term, x, of a graph; then let end what the next step ends."""
-    copy(w.seen, n, w.ended, 0)
+def add_states(p, g, x, table, n):
+    """Add what is read off the states of a graph, x, to a row."""
     for i in range(g["active"], g["active_end"]):
         node = p.nodes[p.actives[i]["node"]]
         for j in range(node["read"], node["read_end"]):
-            add_part(w.seen, n, p.reads[j], x, i - g["active"])
+            add_part(table, n, p.reads[j], x, i - g["active"])
+
+
+@inner
+def read(p, w, g, x, n):
+    """Write what is read off the nth term, x, of a graph; then let end what the next step ends."""
+    copy(w.seen, n, w.ended, 0)
+    add_states(p, g, x, w.seen, n)
     add(w.ended, 1, w.ended, 0, w.weight[n])
     for i in range(g["outlet"], g["outlet_end"]):
         o = p.outlets[i]
@@ -298,10 +303,7 @@ def read_end(p, w, g, q, x):
     """Write into `total` what is read off the states, x, and off what has ended since the stretch began."""
     copy(w.total, 0, w.ended, 0)
     add_leaks(p, w, g, q, w.total)
-    for i in range(g["active"], g["active_end"]):
-        node = p.nodes[p.actives[i]["node"]]
-        for j in range(node["read"], node["read_end"]):
-            add_part(w.total, 0, p.reads[j], x, i - g["active"])
+    add_states(p, g, x, w.total, 0)
 
 
 @inner
@@ -348,7 +350,10 @@ def advance(p, w, g, x, y):
 
 @inner
 def run_terms(p, w, g, q, length, n_meter, reading):
-    """Make the terms of a piece, and read each; leave the mass at its end in `x`, add the time spent in each state."""
+    """Make the terms of a piece, and read each; leave the mass at its end in `x`, add the time spent in each state.
+
+    Returns the number of terms, whose weights are in `weight`.
+    """
     n_active = np.int64(g["active_end"] - g["active"])
     n_terms = poisson(q * length, w.weight)
     later = 0.0
@@ -370,6 +375,7 @@ def run_terms(p, w, g, q, length, n_meter, reading):
         copy(w.x, i, w.end, i)
     if reading:
         copy(w.ended, 0, w.ended, 1)
+    return n_terms
 
 
 @inner
@@ -389,6 +395,14 @@ def add_up(w, n_terms, q, s, t, discount):
             add_product(w.amount, m, w.lane, now, w.rate, (n - 1) * n_meter + m)
         for z in range(lanes):
             w.amount[m, z] *= exp(-discount[m, z] * t)
+
+
+@inner
+def bank(w, n_terms, q, step, t, discount):
+    """Add what each meter accrues in a whole piece, which starts at time t, to what it has accrued before."""
+    add_up(w, n_terms, q, step, t, discount)
+    for m in range(discount.shape[0]):
+        add(w.worth, m, w.amount, m, 1.0)
 
 
 @inner
@@ -423,10 +437,8 @@ def pass_pieces(p, w, g, q, start, end, discount):
     pieces = np.int64(np.ceil(q * (end - start) / MEAN))
     for piece in range(pieces):
         step = (end - start) / pieces
-        run_terms(p, w, g, q, step, discount.shape[0], False)
-        add_up(w, poisson(q * step, w.weight), q, step, start + (end - start) * (piece / pieces), discount)
-        for m in range(discount.shape[0]):
-            add(w.worth, m, w.amount, m, 1.0)
+        n_terms = run_terms(p, w, g, q, step, discount.shape[0], False)
+        bank(w, n_terms, q, step, start + (end - start) * (piece / pieces), discount)
 
 
 @inner
@@ -457,9 +469,7 @@ def flow_over_times(p, w, g, q, stretch, pieces, discount, out):
             add_up(w, mix(w, s, q), q, s, t, discount)
             show(w, at, out)
             at += 1
-        add_up(w, poisson(q * step, w.weight), q, step, t, discount)
-        for m in range(discount.shape[0]):
-            add(w.worth, m, w.amount, m, 1.0)
+        bank(w, poisson(q * step, w.weight), q, step, t, discount)
 
 
 @inner
